@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a scenario and its options to a verdict, a run folder and its reports.
+
+The one place where exceptions become verdicts, so that a dead kernel, a dead rig and a failed
+proof can never be taken for each other.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import shlex
+import subprocess
+import time
+import traceback
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import kernel
+from harness.context import RunContext, RunOptions
+from harness.errors import BuildError, GuestHang, GuestPanic, InfraError, SkipError, UsageError
+from harness.guest_image import build_guest
+from harness.machine.accelerator import choose_accelerator
+from harness.paths import TREE, runs_folder
+from harness.progress import Progress
+from harness.results import KernelInfo, RunResult
+from harness.scenario import Scenario
+from harness.symbols import Symbols
+from harness.verdict import Verdict
+from kernel.errors import KernelError
+from reports.html import write_html
+from reports.json_report import write_json
+
+
+def run_scenario(
+    scenario: Scenario, options: RunOptions, chosen: Mapping[str, Any], progress: Progress
+) -> RunResult:
+    """Runs ``scenario`` and leaves result.json and report.html in the run folder.
+
+    Raises UsageError for wrong options only; whatever else goes wrong is a verdict.
+    """
+    folder = _new_run_folder(options.out, scenario.name)
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
+    result = RunResult(
+        scenario=scenario.name,
+        verdict=Verdict.INFRA,
+        reason="not finished",
+        command=reproduce_command(scenario, options, chosen, seed),
+        folder=folder,
+        kernel=None,
+        engine="qemu",
+        accelerator="",
+        accelerator_reason="",
+        options={key: str(value) for key, value in chosen.items() if value not in ("", None)},
+        seed=seed,
+        started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    result.options.update(memory=str(options.memory_mib), cpus=str(options.cpus))
+    began = time.monotonic()
+    try:
+        _run(scenario, options, chosen, progress, result, seed)
+    except UsageError:
+        raise
+    except (GuestPanic, GuestHang, SkipError, BuildError, KernelError, InfraError) as error:
+        result.verdict, result.reason = _verdict_of(error), str(error)
+    except KeyboardInterrupt:
+        result.reason = "interrupted"
+        raise
+    except Exception as error:  # a bug of the rig: never blamed on the kernel
+        trace = traceback.format_exc()
+        (folder / "traceback.txt").write_text(trace)
+        result.verdict = Verdict.INFRA
+        result.reason = f"bug in the rig: {type(error).__name__}: {error} (see traceback.txt)"
+    else:
+        result.verdict, result.reason = _judge(result)
+    finally:
+        progress.done()
+        result.seconds = time.monotonic() - began
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        result.properties["rig_peak_rss_kib"] = str(usage.ru_maxrss)
+        write_json(result, folder / "result.json")
+        write_html(result, folder / "report.html")
+        _point_latest_at(folder)
+    return result
+
+
+def _run(
+    scenario: Scenario,
+    options: RunOptions,
+    chosen: Mapping[str, Any],
+    progress: Progress,
+    result: RunResult,
+    seed: int,
+) -> None:
+    accelerator, reason = choose_accelerator(options.accel)
+    result.accelerator, result.accelerator_reason = accelerator, reason
+    tested = kernel.resolve(options.kernel, options.arch, progress)
+    result.kernel = KernelInfo(
+        options.kernel, tested.release, tested.arch, str(tested.bzimage)
+    )
+    result.properties.update(_tool_versions())
+    for warning in tested.warnings:
+        progress.note(f"    warning: {warning}")
+    guest = build_guest(tested.arch, progress=progress)
+    context = RunContext(
+        options=options,
+        kernel=tested,
+        symbols=Symbols(tested.vmlinux),
+        guest=guest,
+        accelerator=accelerator,
+        folder=result.folder,
+        result=result,
+        progress=progress,
+        random=random.Random(seed),
+    )
+    scenario.run(context, chosen)
+
+
+def _verdict_of(error: Exception) -> Verdict:
+    table: list[tuple[type[Exception], Verdict]] = [
+        (GuestPanic, Verdict.PANIC),
+        (GuestHang, Verdict.HANG),
+        (SkipError, Verdict.SKIP),
+        (BuildError, Verdict.BUILD),
+        (KernelError, Verdict.BUILD),
+        (InfraError, Verdict.INFRA),
+    ]
+    for kind, verdict in table:
+        if isinstance(error, kind):
+            return verdict
+    raise AssertionError(f"no verdict for {type(error).__name__}")
+
+
+def _judge(result: RunResult) -> tuple[Verdict, str]:
+    """PASS only if something was checked and every check passed."""
+    failed = [check for check in result.checks if not check.passed]
+    if failed:
+        first = failed[0]
+        why = first.findings[0].message if first.findings else first.detail
+        result.failed_stage = result.failed_stage or (
+            first.findings[0].stage if first.findings else ""
+        )
+        more = f" (and {len(failed) - 1} more failed checks)" if len(failed) > 1 else ""
+        return Verdict.FAIL, f"{first.name}: {why}{more}"
+    if not result.checks:
+        return Verdict.INFRA, "the scenario ended without a single check: nothing was proved"
+    compared = sum(check.compared for check in result.checks if check.oracle == "restored-memory")
+    return (
+        Verdict.PASS,
+        f"{result.cycles_proved} cycle(s) proved, {compared} restored pages equal, "
+        f"{len(result.checks)} checks",
+    )
+
+
+def reproduce_command(
+    scenario: Scenario, options: RunOptions, chosen: Mapping[str, Any], seed: int
+) -> str:
+    """The one command that repeats this run; only what differs from the defaults is named."""
+    words = ["./jumpback", "run", scenario.name]
+    default = RunOptions()
+    common = {
+        "kernel": (options.kernel, default.kernel),
+        "arch": (options.arch, default.arch),
+        "memory": (options.memory_mib, default.memory_mib),
+        "cpus": (options.cpus, default.cpus),
+        "accel": (options.accel, default.accel),
+        "append": (options.append, default.append),
+        "time-scale": (options.time_scale, default.time_scale),
+    }
+    for name, (value, usual) in common.items():
+        if value != usual:
+            words += [f"--{name}", str(value)]
+    for option in scenario.options:
+        value = chosen[option.key]
+        if value != option.default:
+            words += [f"--{option.name}"] if value is True else [f"--{option.name}", str(value)]
+    words += ["--seed", str(seed)]
+    return shlex.join(words)
+
+
+def _new_run_folder(out: Path | None, scenario: str) -> Path:
+    """A folder of this run's own; parallel runs never share one."""
+    if out is not None:
+        if (out / "result.json").exists():
+            raise UsageError(f"{out} holds an earlier run; choose another --out")
+        out.mkdir(parents=True, exist_ok=True)
+        return out.resolve()
+    parent = runs_folder()
+    parent.mkdir(parents=True, exist_ok=True)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    for suffix in range(1000):
+        name = f"{stamp}-{scenario}" + (f"-{suffix}" if suffix else "")
+        try:
+            (parent / name).mkdir()
+            return (parent / name).resolve()
+        except FileExistsError:
+            continue
+    raise InfraError(f"no free run folder name for {stamp}-{scenario} in {parent}")
+
+
+def _point_latest_at(folder: Path) -> None:
+    """runs/latest → the newest run. Only a convenience: losing a race to it is fine."""
+    if folder.parent != runs_folder().resolve():
+        return
+    link = folder.parent / "latest"
+    temporary = folder.parent / f".latest-{folder.name}"
+    try:
+        temporary.symlink_to(folder.name)
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def _tool_versions() -> dict[str, str]:
+    """What a report must name so that a difference between two runs can be explained."""
+    versions: dict[str, str] = {}
+    commands = {
+        "qemu": ["qemu-system-x86_64", "--version"],
+        "jumpback": ["git", "-C", str(TREE), "describe", "--always", "--dirty"],
+    }
+    for name, argv in commands.items():
+        answer = subprocess.run(argv, capture_output=True, text=True)
+        if answer.returncode == 0 and answer.stdout:
+            versions[name] = answer.stdout.splitlines()[0].strip()
+    return versions
