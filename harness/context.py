@@ -12,7 +12,7 @@ from harness.guest_image import GuestImage
 from harness.progress import Progress
 from harness.results import Check, RunResult
 from harness.symbols import Symbols
-from kernel.model import KernelUnderTest
+from kernel.under_test import KernelUnderTest
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Symbols of the kernel under test, with errors that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jumpback_vm
+
+from harness.errors import BuildError
+
+
+class Symbols:
+    """Addresses are link addresses: kernels under test are booted with nokaslr."""
+
+    def __init__(self, vmlinux: Path) -> None:
+        try:
+            self._elf = jumpback_vm.Vmlinux(str(vmlinux))
+        except jumpback_vm.VmError as error:
+            raise BuildError(f"{vmlinux}: {error}") from error
+        self.path = vmlinux
+        self.arch: str = self._elf.arch
+
+    def all(self, name: str) -> list[tuple[int, int]]:
+        """(address, size) of every symbol of that name; empty if there is none."""
+        return list(self._elf.symbols(name))
+
+    def address(self, name: str) -> int:
+        """Raises BuildError if the kernel has no such symbol, or several."""
+        found = self.all(name)
+        if len({address for address, _ in found}) == 1:
+            return found[0][0]
+        problem = "has no symbol" if not found else "has several symbols"
+        raise BuildError(
+            f"{self.path} {problem} {name!r}: the rig stops the kernel there; "
+            "is CONFIG_HIBERNATION=y set, and was vmlinux not stripped?"
+        )
+
+    def find(self, address: int) -> tuple[str, int] | None:
+        """The symbol that holds ``address``, and the offset into it."""
+        found = self._elf.find(address)
+        return None if found is None else (found[0], found[1])
+
+    def text(self, address: int) -> str:
+        found = self.find(address)
+        return f"{address:#x}" if found is None else f"{found[0]}+{found[1]:#x}"
+
+    def holds(self, name: str, address: int) -> bool:
+        """Whether ``address`` lies inside the function or object ``name``."""
+        found = self.find(address)
+        return found is not None and found[0] == name
