@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Builds a row of the catalogue into the cache, once for each set of inputs.
+
+Kept are bzImage, vmlinux, config, System.map and meta.json; the build tree goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kernel import config, debian, source_tree
+from kernel.cache import Cache
+from kernel.catalogue import Row
+from kernel.debian import Package
+from kernel.errors import KernelError
+from kernel.make import compiler_version, run_make
+from kernel.progress import Progress, Silent
+from kernel.under_test import META, KernelUnderTest, from_cache
+
+# Goes up when a change here makes other bytes from the same inputs, or keeps other files.
+FORMAT = 1
+# Steps of a build, for the first progress bar; afterwards the last build's number is known.
+_STEPS_GUESS = 1300
+_PASSED_ON = ("PATH", "HOME", "TMPDIR")
+
+
+def build(
+    row: Row,
+    *,
+    refresh: bool = False,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    cache: Cache | None = None,
+) -> KernelUnderTest:
+    """The kernel of ``row``: from the cache, or built now (minutes, about 3 GB of disk meanwhile).
+
+    ``refresh``: look for a newer source package first. ``jobs``: make -j, by default one for each
+    CPU. Needs network only if the source package is not in the cache. Two processes that want the
+    same kernel: one builds, the other waits for it. Raises KernelError's children.
+    """
+    cache, progress = cache or Cache(), progress or Silent()
+    if not refresh and (ready := built(row, cache)):
+        return ready
+    package = debian.locate(
+        row.package, row.suites, row.arch, refresh=refresh, progress=progress, cache=cache
+    )
+    key = cache_key(row, package.version, compiler_version())
+    place = cache.folder("kernels") / key
+    if cache.locked(lock_name(place)):
+        progress.note(f"kernel {row.name}: another process builds it, waiting")
+    with cache.lock(lock_name(place)):
+        if not place.is_dir():
+            with source_tree.prepared(package, row.patches, cache, progress) as tree:
+                build_tree(row, tree, package, key, cache, progress, jobs)
+    return from_cache(place)
+
+
+def built(row: Row, cache: Cache) -> KernelUnderTest | None:
+    """The kernel of ``row`` if the cache has it for the source version last seen; no network."""
+    key = current_key(row, cache)
+    place = cache.root / "kernels" / key if key else None
+    return from_cache(place) if place and place.is_dir() else None
+
+
+def current_key(row: Row, cache: Cache) -> str | None:
+    """The key that a build would have now; None before the suite has been asked for the source."""
+    candidate = debian.known(row.package, row.suites, row.arch, cache=cache)
+    return cache_key(row, candidate.version, compiler_version()) if candidate else None
+
+
+def building(row: Row, cache: Cache) -> bool:
+    """Whether some process builds ``row`` right now."""
+    key = current_key(row, cache)
+    return bool(key and cache.locked(lock_name(cache.root / "kernels" / key)))
+
+
+def lock_name(place: Path) -> str:
+    """The lock that is held while the kernel at ``place`` is being built."""
+    return f"kernel-{place.name}"
+
+
+def cache_key(row: Row, source_version: str, compiler: str) -> str:
+    """Hex digest over all that decides the kernel's bytes."""
+    inputs = {
+        "format": FORMAT,
+        "arch": row.arch,
+        "version": row.version,
+        "source": [row.package, source_version],
+        "fragments": [[f.stem, _digest(f)] for f in row.fragments],
+        "patches": source_tree.patch_digest(row.patches),
+        "compiler": compiler,
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def build_tree(
+    row: Row,
+    tree: Path,
+    package: Package,
+    key: str,
+    cache: Cache,
+    progress: Progress,
+    jobs: int | None = None,
+) -> None:
+    """Builds source ``tree`` in a scratch folder and publishes the result under ``key``.
+
+    The caller holds the key's lock.
+    """
+    started = time.monotonic()
+    environment = _environment()
+    log_path = cache.folder("logs") / f"{row.name}-{key[:12]}.log"
+    with cache.scratch(f"kernel-{row.name}") as folder, log_path.open("w") as log:
+        output = folder / "build"
+        output.mkdir()
+        common = ["-C", str(tree), f"O={output}", f"ARCH={row.arch}"]
+        what = f"kernel {row.name} ({package.name} {package.version})"
+        progress.start(f"Configuring {what}", None)
+        try:
+            run_make([*common, "tinyconfig"], log, environment, what)
+            wishes = config.read_fragments(row.fragments)
+            dot_config = output / ".config"
+            dot_config.write_text(config.merge(dot_config.read_text(), wishes))
+            run_make([*common, "olddefconfig"], log, environment, what)
+            config.check_survived(wishes, dot_config.read_text(), what)
+        finally:
+            progress.done()
+        parallel = f"-j{jobs or os.cpu_count() or 1}"
+        progress.start(f"Building {what}", _expected_steps(row, cache))
+        try:
+            steps = run_make([*common, parallel, "bzImage"], log, environment, what, progress)
+        finally:
+            progress.done()
+        made = _collect(output, folder)
+        meta = {
+            "name": row.name,
+            "version": row.version,
+            "arch": row.arch,
+            "release": (output / "include/config/kernel.release").read_text().strip(),
+            "key": key,
+            "source_package": package.name,
+            "source_version": package.version,
+            "fragments": [f.stem for f in row.fragments],
+            "patches": [p.name for p in row.patches],
+            "compiler": compiler_version(),
+            "format": FORMAT,
+            "steps": steps,
+            "seconds": round(time.monotonic() - started),
+        }
+        (made / META).write_text(json.dumps(meta, indent=1) + "\n")
+        cache.publish(made, cache.folder("kernels") / key)
+
+
+def _collect(output: Path, folder: Path) -> Path:
+    made = folder / "made"
+    made.mkdir()
+    for source, name in (
+        ("arch/x86/boot/bzImage", "bzImage"),
+        ("vmlinux", "vmlinux"),
+        (".config", "config"),
+        ("System.map", "System.map"),
+    ):
+        if not (output / source).is_file():
+            raise KernelError(f"make succeeded but left no {source} in {output}")
+        shutil.copyfile(output / source, made / name)
+    return made
+
+
+def _environment() -> dict[str, str]:
+    """A clean one: what kbuild listens to must not change a kernel behind its key's back."""
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {
+        **passed,
+        "LC_ALL": "C",
+        # The same inputs give the same bytes (Documentation/kbuild/reproducible-builds.rst).
+        "KBUILD_BUILD_TIMESTAMP": "Mon Jan  1 00:00:00 UTC 2024",
+        "KBUILD_BUILD_USER": "jumpback",
+        "KBUILD_BUILD_HOST": "jumpback",
+        "KBUILD_BUILD_VERSION": "1",
+    }
+
+
+def _expected_steps(row: Row, cache: Cache) -> int:
+    """What the last build of the same row took; of another row, if there is none."""
+    guess = _STEPS_GUESS
+    metas: Sequence[Path] = sorted(
+        cache.root.glob(f"kernels/*/{META}"), key=lambda path: path.stat().st_mtime
+    )
+    for path in metas:
+        meta = json.loads(path.read_text())
+        if meta.get("name") == row.name and meta.get("steps"):
+            guess = int(meta["steps"])
+    return guess
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
