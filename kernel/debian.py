@@ -118,10 +118,19 @@ def _ask(
     apt = PrivateApt(cache, suites, debian)
     with cache.lock(f"apt-{apt.state.name}"):
         apt.configure()
-        apt.update(progress)
+        complaint = None
+        try:
+            apt.update(progress)
+        except PackageError as error:
+            complaint = error  # one list in the middle of a mirror's sync need not stop us
         candidate = apt.candidate(name)
         if candidate is None:
-            raise PackageError(f"{', '.join(suites)} ({debian}) have no package {name}")
+            raise complaint or PackageError(
+                f"{', '.join(suites)} ({debian}) have no package {name}; the sources asked are in "
+                f"{apt.state / 'jumpback.sources'}"
+            )
+        if complaint:
+            progress.note(f"{name} {candidate.version} may not be the newest: {complaint}")
         place = _place(cache, candidate)
         if not place.is_file():
             with cache.scratch("download") as folder:

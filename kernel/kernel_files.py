@@ -112,7 +112,8 @@ class Vmlinux:
         except (struct.error, IndexError) as error:
             raise UserKernelError(f"{self.path}: damaged ELF file: {error}") from error
         raise UserKernelError(
-            f"{self.path}: no symbol {name.decode()}; a vmlinux with its symbol table is wanted, not stripped"
+            f"{self.path}: no symbol {name.decode()}; "
+            "a vmlinux with its symbol table is wanted, not a stripped one"
         )
 
     def _find(self, symtab: tuple[int, ...], strings: tuple[int, ...], name: bytes) -> int | None:

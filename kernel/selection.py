@@ -10,7 +10,6 @@ from pathlib import Path
 from kernel import builder, catalogue, source_tree
 from kernel.cache import Cache
 from kernel.catalogue import Row
-from kernel.errors import CatalogueError
 from kernel.progress import Progress
 from kernel.under_test import META, KernelUnderTest, from_cache
 from kernel.user import load_user_kernel

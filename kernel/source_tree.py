@@ -106,13 +106,13 @@ def unpack(package: Package, tree: Path, progress: Progress) -> None:
     # The first two may end by SIGPIPE once the member has been read: only the tail counts.
     if processes[-1].returncode != 0 or processes[-2].returncode != 0 or not any(tree.iterdir()):
         raise PackageError(
-            f"{package.path}: cannot unpack {member}; remove the file and try again, and see whether "
-            f"the disk is full: {complaint.decode(errors='replace').strip()}"
+            f"{package.path}: cannot unpack {member}; remove the file and try again, and see "
+            f"whether the disk is full: {complaint.decode(errors='replace').strip()}"
         )
 
 
 def apply_series(tree: Path, patches: Sequence[Path]) -> None:
-    """Applies ``patches`` in order with `patch -p1`; no fuzz: nothing may land off its place."""
+    """Applies ``patches`` in order with `patch -p1`, no fuzz: nothing may land off its place."""
     for number, patch in enumerate(patches, 1):
         command = ["patch", "-p1", "--fuzz=0", "--batch", "--forward", f"--input={patch}"]
         try:
