@@ -13,11 +13,13 @@ from harness.results import LifeOutcome
 
 @dataclass(frozen=True)
 class Event:
-    """Base of all events. ``ends_life``: after it, this life will execute no more instructions."""
+    """Base of all events. ``ends_life``: after it, this life will execute no more instructions.
+    ``passing``: a wait for something else passes it over."""
 
     time: float
     kind: ClassVar[str] = "event"
     ends_life: ClassVar[bool] = False
+    passing: ClassVar[bool] = False
 
     def describe(self) -> str:
         """One line for timelines and messages."""
@@ -28,9 +30,23 @@ class Event:
 class ConsoleLine(Event):
     text: str
     kind: ClassVar[str] = "console"
+    passing: ClassVar[bool] = True
 
     def describe(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True)
+class GuestSaid(Event):
+    """The agent in the guest spoke without being asked; the harness tells it to the life."""
+
+    name: str  # "hello", "resumed", …
+    text: str
+    kind: ClassVar[str] = "agent"
+    passing: ClassVar[bool] = True
+
+    def describe(self) -> str:
+        return f"agent: {self.name} {self.text}".rstrip()
 
 
 @dataclass(frozen=True)

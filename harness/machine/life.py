@@ -148,7 +148,7 @@ class Life:
         wanted = matcher(until)
         limit = self.remaining() if timeout is None else timeout
         found = self._log.wait(
-            lambda event: wanted(event) or not isinstance(event, ConsoleLine), self._cursor, limit
+            lambda event: wanted(event) or not event.passing, self._cursor, limit
         )
         if found is None:
             raise self.hang(limit if timeout is not None or not self._stage else self._stage[1])
@@ -277,6 +277,10 @@ class Life:
         return self.ram.read(gpa, length)
 
     # What it has told
+
+    def tell(self, event: Event) -> None:
+        """Adds an event that somebody outside has learnt of, such as ``GuestSaid``."""
+        self._publish(event)
 
     def events(self) -> list[Event]:
         return self._log.all()

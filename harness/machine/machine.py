@@ -12,7 +12,7 @@ from harness.machine.config import MachineConfig
 from harness.machine.life import Life
 from harness.results import LifeRecord
 
-NONCE_PARAMETER = "jumpback.nonce"  # on the kernel's command line, seen in /proc/cmdline
+NONCE_PARAMETER = "jumpback.life"  # on the kernel's command line, seen in /proc/cmdline
 
 
 class Machine:
