@@ -17,7 +17,9 @@ PAGE_SIZE = 4096  # bytes; both architectures under test
 # ECMA-48: control strings (OSC, DCS, APC, PM, SOS), control sequences (CSI), short escapes.
 # SeaBIOS and many shells print them on the serial console.
 _ESCAPES = re.compile(
-    r"\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?" r"|\x1b\[[0-?]*[ -/]*[@-~]?" r"|\x1b[ -/]*[0-~]?"
+    r"\x1b[\]PX^_][^\x07\x1b\r\n]*(?:\x07|\x1b\\)?"
+    r"|\x1b\[[0-?]*[ -/]*[@-~]?"
+    r"|\x1b[ -/]*[0-~]?"
 )
 
 _ALWAYS_BAD = {
