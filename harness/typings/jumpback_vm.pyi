@@ -6,7 +6,6 @@ file is not what was expected.
 """
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import Literal
 
@@ -65,7 +64,7 @@ class BzImage:
         """0x020f is 2.15."""
     @property
     def version(self) -> str:
-        """"6.1.192 (user@host) #1 SMP ..."; empty if the image has none."""
+        """ "6.1.192 (user@host) #1 SMP ..."; empty if the image has none."""
     @property
     def release(self) -> str: ...
     @property
@@ -94,7 +93,7 @@ class BzImage:
     def loadable_above_4g(self) -> bool: ...
 
 class _Buffer:
-    """Read-only bytes: memoryview(x) is zero-copy and keeps x alive.
+    """Read-only bytes, also by the buffer protocol.
 
     Reading a hole of a tmpfs file through the view allocates its page; walk extents() and take the
     rest as zero.
@@ -103,8 +102,8 @@ class _Buffer:
     def __len__(self) -> int: ...
     def extents(self) -> list[tuple[int, int]]:
         """Resident (offset, length), by offset."""
-    if sys.version_info >= (3, 12):
-        def __buffer__(self, flags: int, /) -> memoryview: ...
+    def view(self) -> memoryview:
+        """Zero-copy; keeps this object alive."""
 
 class CaptureStats:
     @property
@@ -131,7 +130,7 @@ class RamFile(_Buffer):
         """
 
 def q35_regions(total_bytes: int) -> list[tuple[int, int, int]]:
-    """Where QEMU's q35 puts that much RAM: from 0xb0000000 bytes on, 2 GiB stay below 4 GiB."""
+    """How QEMU's q35 lays out that much RAM: from 0xb0000000 bytes on, 2 GiB stay below 4 GiB."""
 
 class Capture(_Buffer):
     """RAM at one moment. Its slot goes back to the pool when it and all views of it are gone."""

@@ -78,6 +78,7 @@ void bind_ram_file(py::module_& module) {
              }),
              py::arg("path"), py::arg("regions"))
         .def_buffer([](RamFile& ram) { return read_only(ram.bytes()); })
+        .def("view", [](const py::object& self) { return py::memoryview(self); })
         .def("__len__", &RamFile::size)
         .def_property_readonly("path", &RamFile::label)
         .def_property_readonly("regions",
@@ -114,6 +115,7 @@ void bind_ram_file(py::module_& module) {
 void bind_pool(py::module_& module) {
     py::class_<Capture>(module, "Capture", py::buffer_protocol())
         .def_buffer([](Capture& capture) { return read_only(capture.bytes()); })
+        .def("view", [](const py::object& self) { return py::memoryview(self); })
         .def("__len__", [](const Capture& capture) { return capture.bytes().size(); })
         .def_property_readonly("path", &Capture::path)
         .def_property_readonly("stats", &Capture::stats)
