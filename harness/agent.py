@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The host's end of the line to the agent in the guest (docs/guest-protocol.md).
+"""The host's client of the agent in the guest (docs/guest-protocol.md): one method a verb.
 
 One :class:`Agent` stays with the guest through all lives of a cycle: after a resume in a new
 machine, :meth:`Agent.rebind` gives it the new socket, and it goes on talking to the same process.
@@ -10,29 +10,29 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import secrets
-import socket
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, overload
 
-from harness.agent_frames import (
-    MAX_REQUEST,
-    Fields,
-    LineReader,
-    Message,
-    escape,
-    make_frame,
-    parse_line,
-    parse_message,
+from harness.agent_frames import Fields
+from harness.agent_link import (
+    ASK_AGAIN,
+    DEFAULT_TIMEOUT,
+    AgentDisconnected,
+    AgentError,
+    AgentEvent,
+    AgentLink,
+    AgentProtocolError,
+    AgentRefused,
+    AgentReplaced,
+    AgentTimeout,
+    connect_socket,
 )
 from harness.agent_state import (
     CommandResult,
     CounterState,
     CpuProof,
+    CpuState,
     DiskState,
     Hello,
     HibernateResult,
@@ -43,297 +43,27 @@ from harness.agent_state import (
     WorkloadState,
     parse_workload,
 )
-from harness.errors import JumpbackError
 
-DEFAULT_TIMEOUT = 10.0  # seconds for a request that the agent answers at once
-ASK_AGAIN = 1.0  # seconds without an answer until a request is sent again, under the same id
+__all__ = [
+    "Agent",
+    "AgentDisconnected",
+    "AgentError",
+    "AgentEvent",
+    "AgentProtocolError",
+    "AgentRefused",
+    "AgentReplaced",
+    "AgentTimeout",
+    "connect_socket",
+]
+
+SETUP_TIMEOUT = 30.0  # seconds until a workload has to be set up: all its memory written once
 
 State = TypeVar("State", bound=WorkloadState)
+Parsed = TypeVar("Parsed")
 
 
-class AgentError(JumpbackError):
-    """The agent in the guest cannot be talked to, or says no."""
-
-
-class AgentTimeout(AgentError):
-    """No answer in time."""
-
-
-class AgentDisconnected(AgentError):
-    """The machine's end of the socket is closed: rebind() takes a new one."""
-
-
-class AgentProtocolError(AgentError):
-    """An answer that docs/guest-protocol.md does not allow."""
-
-
-class AgentRefused(AgentError):
-    """The agent answered "error"; ``code`` is its word for programs (an errno name, "busy", …)."""
-
-    def __init__(self, verb: str, code: str, text: str) -> None:
-        super().__init__(f"guest agent, {verb}: {text} ({code})")
-        self.code = code
-
-
-@dataclass(frozen=True)
-class AgentEvent:
-    number: int  # counted by the agent from 1
-    name: str  # "hello", "resumed", "workload-ended"
-    fields: Fields
-
-
-class Agent:
-    """Thread-safe. ``on_line`` gets every line that arrives, good or not, ``on_event`` every event,
-    both from the reader's thread: they must not call back into the agent.
-    """
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        *,
-        on_line: Callable[[str], None] | None = None,
-        on_event: Callable[[AgentEvent], None] | None = None,
-    ) -> None:
-        self._on_line = on_line
-        self._on_event = on_event
-        self._changed = threading.Condition()
-        self._session = secrets.token_hex(4)
-        self._requests = 0
-        self._pending: set[str] = set()
-        self._replies: dict[str, Message] = {}
-        self._events: list[AgentEvent] = []
-        self._bad_lines = 0
-        self._sock = sock
-        self._connected = False
-        self._reader: threading.Thread | None = None
-        self._start(sock)
-
-    @classmethod
-    def connect(
-        cls,
-        path: Path,
-        *,
-        timeout: float = DEFAULT_TIMEOUT,
-        on_line: Callable[[str], None] | None = None,
-        on_event: Callable[[AgentEvent], None] | None = None,
-    ) -> Agent:
-        """Connects to the Unix socket of the guest's second serial port, waiting for it to appear."""
-        return cls(connect_socket(path, timeout), on_line=on_line, on_event=on_event)
-
-    @classmethod
-    def attach(
-        cls,
-        sock: socket.socket,
-        *,
-        on_line: Callable[[str], None] | None = None,
-        on_event: Callable[[AgentEvent], None] | None = None,
-    ) -> Agent:
-        """Takes a connected socket over; close() closes it."""
-        return cls(sock, on_line=on_line, on_event=on_event)
-
-    def __enter__(self) -> Agent:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    # The connection
-
-    def close(self) -> None:
-        self._stop()
-
-    @property
-    def connected(self) -> bool:
-        return self._connected
-
-    @property
-    def bad_lines(self) -> int:
-        """Lines that arrived and held no good frame."""
-        return self._bad_lines
-
-    @property
-    def events(self) -> list[AgentEvent]:
-        """All events so far, over all sockets, each once."""
-        with self._changed:
-            return list(self._events)
-
-    def rebind(self, sock: socket.socket, *, timeout: float | None = None) -> None:
-        """Goes on over a new socket, after a resume in a new machine. With a time-out, in seconds,
-        also waits until the agent answers there.
-        """
-        self._stop()
-        self._start(sock)
-        if timeout is not None:
-            self.resync(timeout)
-
-    def _start(self, sock: socket.socket) -> None:
-        sock.settimeout(None)
-        with self._changed:
-            self._sock = sock
-            self._connected = True
-            self._replies.clear()
-        self._reader = threading.Thread(target=self._read, args=(sock,), name="agent", daemon=True)
-        self._reader.start()
-
-    def _stop(self) -> None:
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-        if self._reader is not None and self._reader is not threading.current_thread():
-            self._reader.join(5)
-        self._sock.close()
-
-    def _read(self, sock: socket.socket) -> None:
-        lines = LineReader()
-        while True:
-            try:
-                data = sock.recv(65536)
-            except OSError:
-                data = b""
-            if not data:
-                break
-            for line in lines.feed(data):
-                self._take(line)
-        with self._changed:
-            if self._sock is sock:
-                self._connected = False
-            self._changed.notify_all()
-
-    def _take(self, line: bytes) -> None:
-        if self._on_line is not None:
-            self._on_line(line.decode("ascii", "backslashreplace"))
-        body = parse_line(line)
-        message = None if body is None else parse_message(body)
-        event = None
-        with self._changed:
-            if message is None:
-                self._bad_lines += 1
-            elif message.kind == "REP":
-                # A late answer to a request that nobody waits for any more is dropped.
-                if message.id in self._pending:
-                    self._replies[message.id] = message
-            else:
-                event = self._new_event(message)
-            self._changed.notify_all()
-        if event is not None and self._on_event is not None:
-            self._on_event(event)
-
-    def _new_event(self, message: Message) -> AgentEvent | None:
-        if not message.id.isdecimal():
-            return None
-        event = AgentEvent(int(message.id), message.status, message.fields)
-        # An agent that was started anew counts from 1 again, and says so by "hello".
-        if event.name != "hello" and any(event == known for known in self._events):
-            return None
-        self._events.append(event)
-        return event
-
-    # Requests
-
-    def request(
-        self,
-        verb: str,
-        *,
-        timeout: float = DEFAULT_TIMEOUT,
-        ask_again: float = ASK_AGAIN,
-        **words: str | int,
-    ) -> Fields:
-        """Sends a request and returns the words of its answer.
-
-        AgentRefused: the agent said no. AgentTimeout: no answer after ``timeout`` seconds; the
-        request may or may not have been carried out. AgentDisconnected: the socket is closed.
-        """
-        _, fields = self._ask(verb, timeout, ask_again, words)
-        return fields
-
-    def _ask(
-        self, verb: str, timeout: float, ask_again: float, words: dict[str, str | int]
-    ) -> tuple[str, Fields]:
-        with self._changed:
-            self._requests += 1
-            request = f"{self._session}-{self._requests}"
-            self._pending.add(request)
-        body = " ".join(
-            ["REQ", request, verb, *(f"{key}={escape(str(word))}" for key, word in words.items())]
-        )
-        if len(body) > MAX_REQUEST:
-            raise AgentError(
-                f"guest agent, {verb}: the request has {len(body)} bytes, at most {MAX_REQUEST} "
-                "pass: hand long input over in a file of the guest image"
-            )
-        try:
-            message = self._exchange(verb, request, make_frame(body), timeout, ask_again)
-        finally:
-            with self._changed:
-                self._pending.discard(request)
-                self._replies.pop(request, None)
-        if message.status == "ok":
-            return request, message.fields
-        if message.status != "error":
-            raise AgentProtocolError(f"guest agent, {verb}: unknown status {message.status!r}")
-        code = message.fields.get("code") or "error"
-        raise AgentRefused(verb, code, message.fields.get("text") or "no reason was given")
-
-    def _exchange(
-        self, verb: str, request: str, frame: bytes, timeout: float, ask_again: float
-    ) -> Message:
-        start = time.monotonic()
-        heard = "nothing came back"
-        while True:
-            self._send(verb, frame)
-            again = min(time.monotonic() + ask_again, start + timeout)
-            with self._changed:
-                while True:
-                    message = self._replies.pop(request, None)
-                    if message is not None and message.status != "pending":
-                        return message
-                    if message is not None:
-                        heard = "it is still at work on it"
-                    if not self._connected:
-                        raise AgentDisconnected(f"guest agent, {verb}: {_CLOSED}")
-                    left = again - time.monotonic()
-                    if left <= 0:
-                        break
-                    self._changed.wait(left)
-            if time.monotonic() >= start + timeout:
-                raise AgentTimeout(f"guest agent, {verb}: no answer in {timeout:g} s ({heard})")
-
-    def _send(self, verb: str, frame: bytes) -> None:
-        try:
-            self._sock.sendall(frame)
-        except OSError as error:
-            with self._changed:
-                self._connected = False
-            raise AgentDisconnected(f"guest agent, {verb}: {_CLOSED} ({error})") from error
-
-    def resync(self, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """Waits until the agent echoes a token that was never sent before: from then on both ends
-        are at a frame's border, and the agent is alive.
-        """
-        token = secrets.token_hex(8)
-        echo = self.request("SYNC", timeout=timeout, ask_again=0.25, token=token).text("token")
-        if echo != token:
-            raise AgentProtocolError(f"guest agent, SYNC: sent token {token}, got {echo}")
-
-    def wait_event(
-        self, name: str, timeout: float, *, after: int = 0, match: Callable[[Fields], bool] = bool
-    ) -> AgentEvent:
-        """The first event of this name beyond the first ``after`` ones of :attr:`events` for which
-        ``match`` holds, waited for if need be.
-        """
-        end = time.monotonic() + timeout
-        with self._changed:
-            while True:
-                for event in self._events[after:]:
-                    if event.name == name and match(event.fields):
-                        return event
-                if not self._connected:
-                    raise AgentDisconnected(f"guest agent, waiting for event {name}: {_CLOSED}")
-                left = end - time.monotonic()
-                if left <= 0:
-                    raise AgentTimeout(f"guest agent: no event {name} in {timeout:g} s")
-                self._changed.wait(left)
-
-    # Verbs
+class Agent(AgentLink):
+    """Thread-safe, as its link is."""
 
     def wait_ready(self, timeout: float) -> Hello:
         """Waits for the agent of a booting guest."""
@@ -343,13 +73,15 @@ class Agent:
         return self.hello(timeout=timeout, ask_again=0.25)
 
     def hello(self, timeout: float = DEFAULT_TIMEOUT, ask_again: float = ASK_AGAIN) -> Hello:
-        return _typed("HELLO", self.request("HELLO", timeout=timeout, ask_again=ask_again), Hello.parse)
+        return _typed(
+            "HELLO", self.request("HELLO", timeout=timeout, ask_again=ask_again), Hello.parse
+        )
 
     def run(self, command: str, timeout: float = DEFAULT_TIMEOUT) -> CommandResult:
         """Runs a shell command in the guest. After ``timeout`` seconds of the guest's clock the
         agent kills it (``timed_out``); AgentTimeout only where the agent itself is silent.
         """
-        request, first = self._ask(
+        request, first = self.ask(
             "RUN",
             timeout + DEFAULT_TIMEOUT,
             ASK_AGAIN,
@@ -377,16 +109,20 @@ class Agent:
                 raise AgentProtocolError(f"guest agent, OUTPUT: {size} bytes were promised")
             output += more
         if binascii.crc32(output) != first.number("crc"):
-            raise AgentProtocolError("guest agent, RUN: the output does not have the sum it was sent with")
+            raise AgentProtocolError(
+                "guest agent, RUN: the output does not have the sum it was sent with"
+            )
         return output
 
     def plant(self, name: str, value: str) -> Nonce:
         """Puts a value into the agent's memory; the answer says where it stands."""
         fields = self.request("PLANT", name=name, value=value)
-        return _typed("PLANT", fields, lambda f: Nonce(name, value, f.number("va"), f.optional_number("pa")))
+        return _typed(
+            "PLANT", fields, lambda f: Nonce(name, value, f.number("va"), f.optional_number("pa"))
+        )
 
     def check(self, name: str) -> Nonce:
-        """What stands in the agent's memory now. AgentRefused, "unknown": nothing was planted there."""
+        """What stands in the agent's memory now. AgentRefused ("unknown"): nothing was planted."""
         return _typed(
             "CHECK",
             self.request("CHECK", name=name),
@@ -425,29 +161,48 @@ class Agent:
         ``mode``: as /sys/power/disk lists them. ``compressor``: since 6.9. ``image_size``: bytes.
         """
         words: dict[str, str | int] = {"mode": mode}
-        for key, value in (("compressor", compressor), ("image_size", image_size), ("pm_test", pm_test)):
+        for key, value in (
+            ("compressor", compressor),
+            ("image_size", image_size),
+            ("pm_test", pm_test),
+        ):
             if value is not None:
                 words[key] = value
-        request, fields = self._ask("HIBERNATE", timeout, ASK_AGAIN, words)
+        request, fields = self.ask("HIBERNATE", timeout, ASK_AGAIN, words)
         if fields.get("going") != "1":
             raise AgentProtocolError("guest agent, HIBERNATE: answered ok, but is not going")
         return request
 
     def wait_resumed(self, request: str, timeout: float) -> HibernateResult:
-        """Waits until the write of attempt ``request`` has come back, by event or by asking."""
+        """Waits until the write of attempt ``request`` has come back, and says how.
+
+        AgentReplaced: an agent answers that knows nothing of the attempt, so the guest has not been
+        resumed but booted afresh.
+        """
         end = time.monotonic() + timeout
         while True:
-            with contextlib.suppress(AgentTimeout, AgentRefused):
-                # An answer from before the kernel stopped the processes would be no proof.
-                left = max(0.05, end - time.monotonic())
-                result = self.last_hibernate(timeout=min(left, ASK_AGAIN))
-                if result.id == request and not result.running:
+            left = max(0.05, end - time.monotonic())
+            with contextlib.suppress(AgentTimeout):
+                result = self._attempt(request, min(left, ASK_AGAIN))
+                if not result.running:
                     return result
             left = end - time.monotonic()
             if left <= 0:
                 raise AgentTimeout(f"guest agent: not back from hibernation in {timeout:g} s")
             with contextlib.suppress(AgentTimeout):
                 self.wait_event("resumed", min(left, 0.5), match=lambda f: f.get("id") == request)
+
+    def _attempt(self, request: str, timeout: float) -> HibernateResult:
+        try:
+            result = self.last_hibernate(timeout)
+        except AgentRefused as error:
+            raise AgentReplaced(
+                f"guest agent: expected the end of hibernation {request}, but {error}: the guest "
+                "was booted afresh, or its agent died"
+            ) from error
+        if result.id != request:
+            raise AgentReplaced(f"guest agent: expected hibernation {request}, found {result.id}")
+        return result
 
     def last_hibernate(self, timeout: float = DEFAULT_TIMEOUT) -> HibernateResult:
         fields = self.request("LAST-HIBERNATE", timeout=timeout)
@@ -470,34 +225,51 @@ class Agent:
     def start_memory(self, name: str, *, megabytes: int, seed: int) -> MemoryState:
         return self._begin(MemoryState, name, kind="memory", mb=megabytes, seed=seed)
 
-    def start_cpu(self, name: str, *, seed: int, cpu: int | None = None) -> WorkloadState:
+    def start_cpu(self, name: str, *, seed: int, cpu: int | None = None) -> CpuState:
         """Computes and compares, on one CPU or wherever the scheduler puts it."""
         words = {} if cpu is None else {"cpu": cpu}
-        return self._begin(WorkloadState, name, kind="cpu", seed=seed, **words)
+        return self._begin(CpuState, name, kind="cpu", seed=seed, **words)
 
     def start_disk(self, name: str, device: str, *, seed: int, size: int = 16 << 20) -> DiskState:
         """Overwrites the first ``size`` bytes of ``device``."""
         return self._begin(DiskState, name, kind="disk", device=device, seed=seed, bytes=size)
 
     def _begin(self, state: type[State], name: str, **words: str | int) -> State:
-        self.request("START", name=name, **words)
-        return self.query(name, state)
+        self.ask("START", DEFAULT_TIMEOUT, ASK_AGAIN, {"name": name, **words})
+        end = time.monotonic() + SETUP_TIMEOUT
+        while True:
+            found = self.query(name, state)
+            if found.ready:
+                return found
+            if not found.alive:
+                raise AgentError(f"guest agent, START: {'; '.join(found.problems())}")
+            if time.monotonic() > end:
+                raise AgentTimeout(f"guest agent: {name} was not set up in {SETUP_TIMEOUT:g} s")
+            time.sleep(0.01)
 
-    def query(self, name: str, state: type[State] | None = None) -> State:
-        """What the workload tells now, as the type that its kind has."""
-        fields = self.request("QUERY", name=name)
-        return self._state("QUERY", name, fields, state)
+    @overload
+    def query(self, name: str) -> WorkloadState:
+        ...
 
-    def stop(self, name: str, state: type[State] | None = None) -> State:
+    @overload
+    def query(self, name: str, state: type[State]) -> State:
+        ...
+
+    def query(self, name: str, state: type[WorkloadState] = WorkloadState) -> WorkloadState:
+        """What the workload tells now; its class follows from its kind and has to be ``state``."""
+        return _state("QUERY", name, self.request("QUERY", name=name), state)
+
+    @overload
+    def stop(self, name: str) -> WorkloadState:
+        ...
+
+    @overload
+    def stop(self, name: str, state: type[State]) -> State:
+        ...
+
+    def stop(self, name: str, state: type[WorkloadState] = WorkloadState) -> WorkloadState:
         """Ends the workload and returns what it told last."""
-        return self._state("STOP", name, self.request("STOP", name=name), state)
-
-    def _state(self, verb: str, name: str, fields: Fields, state: type[State] | None) -> State:
-        found = _typed(verb, fields, lambda f: parse_workload(name, f))
-        wanted: type = WorkloadState if state is None else state
-        if not isinstance(found, wanted):
-            raise AgentProtocolError(f"guest agent, {verb} {name}: it is a {found.kind} workload")
-        return found  # type: ignore[return-value]
+        return _state("STOP", name, self.request("STOP", name=name), state)
 
     def workloads(self) -> list[str]:
         return self.request("LIST").all("name")
@@ -522,28 +294,17 @@ class Agent:
             time.sleep(0.01)
 
 
-_CLOSED = "the serial port's socket is closed; the machine has ended or dropped the connection"
-
-Parsed = TypeVar("Parsed")
-
-
 def _typed(verb: str, fields: Fields, parse: Callable[[Fields], Parsed]) -> Parsed:
     try:
         return parse(fields)
     except (KeyError, ValueError) as error:
-        raise AgentProtocolError(f"guest agent, {verb}: the answer is not complete: {error}") from error
+        raise AgentProtocolError(
+            f"guest agent, {verb}: the answer is not complete: {error}"
+        ) from error
 
 
-def connect_socket(path: Path, timeout: float = DEFAULT_TIMEOUT) -> socket.socket:
-    """A connection to a Unix stream socket that QEMU may still be about to make."""
-    end = time.monotonic() + timeout
-    while True:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.connect(str(path))
-            return sock
-        except OSError as error:
-            sock.close()
-            if time.monotonic() >= end:
-                raise AgentTimeout(f"no connection to the serial port at {path}: {error}") from error
-            time.sleep(0.01)
+def _state(verb: str, name: str, fields: Fields, wanted: type[WorkloadState]) -> WorkloadState:
+    found = _typed(verb, fields, lambda f: parse_workload(name, f))
+    if not isinstance(found, wanted):
+        raise AgentProtocolError(f"guest agent, {verb} {name}: it is a {found.kind} workload")
+    return found

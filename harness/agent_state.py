@@ -125,6 +125,7 @@ class WorkloadState:
     same_process: bool  # the process id still belongs to the process that was started
     exit: int | None  # None: it runs, or a signal ended it
     signal: int | None
+    ready: bool  # set up, and doing what it is for
     progress: int  # goes up as long as it lives
     went_back: bool  # progress was lower than at an earlier query
     errors: int  # found by the workload's own checks
@@ -250,6 +251,7 @@ def parse_workload(name: str, fields: Fields) -> WorkloadState:
         same_process=fields.number("same_process") != 0,
         exit=fields.optional_number("exit"),
         signal=fields.optional_number("signal"),
+        ready=fields.number("ready") != 0,
         progress=fields.number("progress"),
         went_back=fields.number("went_back") != 0,
         errors=fields.number("errors"),

@@ -27,15 +27,15 @@ _FLAGS = (
     "-D_GNU_SOURCE -D_FILE_OFFSET_BITS=64"
 ).split()
 # i686: 64-bit numbers are read and written whole (cmpxchg8b), and no CPU model is too old for it.
-_ARCH_FLAGS = {"x86_64": [], "i386": ["-m32", "-march=i686", "-Wno-psabi"]}
+_ARCH_FLAGS: dict[str, list[str]] = {"x86_64": [], "i386": ["-m32", "-march=i686", "-Wno-psabi"]}
 
 # For scripts that the guest's shell starts by name through another program; the shell itself
 # needs no links, it finds busybox's applets without.
 _APPLETS = (
     "awk basename cat chmod chroot cmp cp cut date dd df dmesg echo env expr false find free grep "
-    "halt head hexdump hostname id ifconfig kill ln ls md5sum mkdir mknod mkswap mktemp mount mv nice "
-    "nproc od pidof poweroff printf ps pwd readlink reboot rm rmdir sed seq sh sha256sum sleep "
-    "sort stat stty swapoff swapon sync tail tar taskset tee test time timeout top touch tr true "
+    "halt head hexdump hostname id ifconfig kill ln ls md5sum mkdir mknod mkswap mktemp mount mv "
+    "nice nproc od pidof poweroff printf ps pwd readlink reboot rm rmdir sed seq sh sha256sum "
+    "sleep sort stat stty swapoff swapon sync tail tar taskset tee test time timeout top touch tr true "
     "umount uname uniq uptime usleep vi wc which xargs xxd"
 ).split()
 
@@ -81,6 +81,9 @@ def build_guest(
     source = _BusyboxSource.find(arch, busybox, progress, cache)
     agent = build_agent(arch, progress=progress, cache=cache)
     extra = {path: (file.path.read_bytes(), file.mode) for path, file in (files or {}).items()}
+    parts: list[str | bytes] = []
+    for path in sorted(extra):
+        parts += [path, oct(extra[path][1]), extra[path][0]]
     key = _key(
         Path(__file__).read_bytes(),
         Path(__file__).with_name("guest_cpio.py").read_bytes(),
@@ -88,7 +91,7 @@ def build_guest(
         agent.parent.name,
         source.digest,
         str(compress),
-        *(part for path in sorted(extra) for part in (path, oct(extra[path][1]), extra[path][0])),
+        *parts,
     )
     name = "initramfs.cpio.gz" if compress else "initramfs.cpio"
     place = cache.root / "guest" / key
@@ -99,7 +102,9 @@ def build_guest(
                 made.mkdir()
                 entries = _entries(agent.read_bytes(), source.read(scratch), extra)
                 archive = write_cpio(entries)
-                (made / name).write_bytes(gzip.compress(archive, 1, mtime=0) if compress else archive)
+                (made / name).write_bytes(
+                    gzip.compress(archive, 1, mtime=0) if compress else archive
+                )
                 cache.publish_unsynced(made, place)
     return GuestImage(place / name, key, arch, (place / name).stat().st_size)
 
@@ -112,10 +117,13 @@ def build_agent(
     flags = [*_FLAGS, *_arch_flags(arch)]
     sources = sorted(AGENT_SOURCES.glob("*.c"))
     headers = sorted(AGENT_SOURCES.glob("*.h"))
+    parts: list[str | bytes] = []
+    for path in [*sources, *headers]:
+        parts += [path.name, path.read_bytes()]
     key = _key(
         _run(["gcc", "--version"], "install gcc").stdout,
         *flags,
-        *(part for path in [*sources, *headers] for part in (path.name, path.read_bytes())),
+        *parts,
     )
     place = cache.root / "guest" / f"agent-{key}"
     with cache.lock(f"agent-{key}"):
@@ -133,7 +141,9 @@ def build_agent(
     return place / "agent"
 
 
-def _entries(agent: bytes, busybox: bytes, extra: Mapping[str, tuple[bytes, int]]) -> dict[str, Entry]:
+def _entries(
+    agent: bytes, busybox: bytes, extra: Mapping[str, tuple[bytes, int]]
+) -> dict[str, Entry]:
     entries = {f"/bin/{applet}": symlink("busybox") for applet in _APPLETS}
     entries |= {path: directory() for path in ("/dev", "/proc", "/sys", "/tmp", "/root", "/sbin")}
     # The kernel opens it for process 1 before anything is mounted.
