@@ -83,15 +83,15 @@ class BreakpointSet:
         """Lets the machine go until it stands still again.
 
         Returns the breakpoint whose condition held; None if it stopped for another reason: it was
-        interrupted, or its life ended. ``pause_wanted`` is asked before going on by itself, since
-        the stub drops an interrupt that comes while it stands at a breakpoint.
+        interrupted, or its life ended. ``pause_wanted``: see ``GdbClient.resume``.
         """
         while True:
             stop = self._step_over()
             if stop is None:
-                self._gdb.resume()
+                if not self._gdb.resume(unless=pause_wanted):
+                    return None
+                self._at = None
                 stop = self._gdb.wait_stop()
-            self._at = None
             if stop.signal != SIGTRAP:
                 return None
             address = self._gdb.register(stop.thread, "rip")
@@ -102,8 +102,6 @@ class BreakpointSet:
                 hit = Hit(self._gdb, stop.thread, address)
                 if spec.condition is None or spec.condition(hit):
                     return hit, spec
-            if pause_wanted():
-                return None
 
     def _step_over(self) -> StopReply | None:
         """Executes the instruction under a breakpoint that was reported already.
@@ -115,8 +113,12 @@ class BreakpointSet:
             return None
         thread, address = self._at
         # Somebody may have removed the breakpoint, or moved rip (to inject a step's failure).
-        if address not in self._specs or self._gdb.register(thread, "rip") != address:
-            return None
-        self._gdb.step(thread)
-        stop = self._gdb.wait_stop()
-        return None if stop.signal == SIGTRAP else stop
+        if address in self._specs and self._gdb.register(thread, "rip") == address:
+            self._gdb.step(thread)
+            stop = self._gdb.wait_stop()
+            if stop.signal != SIGTRAP:  # interrupted, perhaps before the step was done
+                if self._gdb.register(thread, "rip") != address:
+                    self._at = None
+                return stop
+        self._at = None
+        return None

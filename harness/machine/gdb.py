@@ -11,6 +11,7 @@ import enum
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 from harness.machine.rsp import (
     Deframer,
@@ -136,9 +137,17 @@ class GdbClient:
     def remove_breakpoint(self, address: int, kind: BreakpointKind) -> None:
         self._ok(b"z%d,%x,1" % (kind.value, address))
 
-    def resume(self) -> None:
-        """All CPUs run. The caller must ``wait_stop`` next."""
-        self._send(b"vCont;c")
+    def resume(self, unless: Callable[[], bool] = lambda: False) -> bool:
+        """All CPUs run. The caller must ``wait_stop`` next, if this returns True.
+
+        ``unless`` is asked with the line held, so that an ``interrupt`` either finds the machine
+        running or is known of here: the stub drops one that comes while the machine stands still.
+        """
+        with self._send_lock:
+            if unless():
+                return False
+            self._send_raw(encode(b"vCont;c"))
+        return True
 
     def step(self, thread: int) -> None:
         """One instruction on one CPU, the others stand still. The caller must ``wait_stop`` next.
