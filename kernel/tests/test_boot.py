@@ -37,7 +37,10 @@ poweroff -f
 
 
 def newc(files: dict[str, tuple[int, bytes]]) -> bytes:
-    """An initramfs (Documentation/driver-api/early-userspace/buffer-format.rst): name → mode, data."""
+    """An initramfs of name → (mode, data).
+
+    Documentation/driver-api/early-userspace/buffer-format.rst
+    """
     out = bytearray()
     for number, (name, (mode, data)) in enumerate({**files, "TRAILER!!!": (0, b"")}.items(), 1):
         fields = [number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
@@ -91,7 +94,7 @@ def boot(kernel: KernelUnderTest, initrd: Path, folder: Path) -> tuple[str, str]
 @pytest.mark.boots
 @pytest.mark.network
 @pytest.mark.timeout(1800)  # a kernel that is not in the cache is built first
-@pytest.mark.parametrize("row", load(), ids=lambda row: row.name)
+@pytest.mark.parametrize("row", load(), ids=[row.name for row in load()])
 def test_boots_with_hibernation_and_two_serial_ports(row: Row, tmp_path: Path) -> None:
     kernel = build(row)
     console, answer = boot(kernel, initramfs(row.arch, tmp_path), tmp_path)
