@@ -7,7 +7,7 @@ what the fields mean. Page frame numbers are plain ints; offsets and lengths are
 """
 from typing import TypedDict
 
-from _typeshed import ReadableBuffer
+from _typeshed import ReadableBuffer, WriteableBuffer
 
 class ImageError(Exception):
     """Something in the image is not as a kernel writes it; str() is "where: what"."""
@@ -82,7 +82,9 @@ class Image:
     @property
     def zero_flags(self) -> memoryview: ...  # uint8: 1 where pfns[i] was all zero and has no data
     @property
-    def stored_pfns(self) -> memoryview: ...  # uint64: frames with data; data has them in this order
+    def stored_pfns(
+        self,
+    ) -> memoryview: ...  # uint64: frames with data; data has them in this order
     @property
     def zero_pfns(self) -> memoryview: ...  # uint64: frames without
     @property
@@ -90,7 +92,9 @@ class Image:
     @property
     def stream(self) -> memoryview: ...  # uint8: meta pages, then data
     def __contains__(self, pfn: int) -> bool: ...
-    def page(self, pfn: int) -> memoryview | None: ...  # 4096 bytes; None if the frame was not saved
+    def page(
+        self, pfn: int
+    ) -> memoryview | None: ...  # 4096 bytes; None if the frame was not saved
     def location(self, pfn: int) -> PageLocation | None: ...
 
 def parse(
@@ -106,3 +110,128 @@ def parse(
     """Read an image whose swap header is page `header_page` (resume_offset for a swap file: the buffer is
     then the whole block device). `ignore_signature`: also one that a resume has consumed. `pfn_limit`: the
     machine's first pfn that is not RAM. Raises ImageError, naming the place."""
+
+class Problem:
+    @property
+    def where(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+
+def verify(
+    buffer: ReadableBuffer,
+    *,
+    header_page: int = 0,
+    ignore_signature: bool = False,
+    image_start: int | None = None,
+    check_reserved: bool = True,
+    pfn_limit: int | None = None,
+    most: int = 64,
+) -> list[Problem]:
+    """Empty: sound. Else what parse() would raise and, for a stream that is damaged, every further unit that
+    does not decompress, `most` in all."""
+
+class PageDifference:
+    @property
+    def pfn(self) -> int: ...
+    @property
+    def first_offset(self) -> int: ...  # in the page
+    @property
+    def count(self) -> int: ...  # differing bytes
+    @property
+    def a(self) -> int: ...  # the bytes at first_offset
+    @property
+    def b(self) -> int: ...
+
+class ImageDiff:
+    @property
+    def only_a(self) -> list[int]: ...  # pfns
+    @property
+    def only_b(self) -> list[int]: ...
+    @property
+    def differing(self) -> list[PageDifference]: ...
+    @property
+    def equal(self) -> int: ...  # pages in both with the same bytes
+    @property
+    def same(self) -> bool: ...
+
+def diff(a: Image, b: Image) -> ImageDiff:
+    """Compare saved frames by content; a zero frame counts as 4096 zero bytes."""
+
+class PatchedUnit:
+    @property
+    def unit(self) -> int: ...
+    @property
+    def compressed_before(self) -> int: ...
+    @property
+    def compressed_after(self) -> int: ...
+
+class PatchReport:
+    @property
+    def pages(self) -> list[PageLocation]: ...  # of the altered frames
+    @property
+    def units(self) -> list[PatchedUnit]: ...  # rewritten; empty for a nocompress image
+    @property
+    def crc32_before(self) -> int: ...
+    @property
+    def crc32_after(self) -> int: ...
+
+# The three below alter the image in a writable buffer (e.g. a shared mmap of the disk) so that a kernel still
+# accepts it. They raise ImageError and leave the buffer alone if the image does not parse, the frame is not
+# stored in it, or the changed unit does not compress into the disk pages it has. `fix_crc=False` leaves the
+# header's CRC32 as it was; a kernel then refuses the image.
+
+def replace_page(
+    buffer: WriteableBuffer,
+    pfn: int,
+    page: ReadableBuffer,
+    *,
+    header_page: int = 0,
+    ignore_signature: bool = False,
+    check_crc: bool = True,
+    fix_crc: bool = True,
+) -> PatchReport:
+    """Give frame `pfn` the 4096 bytes of `page`."""
+
+def flip_byte(
+    buffer: WriteableBuffer,
+    pfn: int,
+    offset: int,
+    mask: int = 0xFF,
+    *,
+    header_page: int = 0,
+    ignore_signature: bool = False,
+    check_crc: bool = True,
+    fix_crc: bool = True,
+) -> PatchReport:
+    """XOR the byte at `offset` (0 to 4095) of frame `pfn` with `mask` (1 to 255)."""
+
+def swap_pages(
+    buffer: WriteableBuffer,
+    pfn_a: int,
+    pfn_b: int,
+    *,
+    header_page: int = 0,
+    ignore_signature: bool = False,
+    check_crc: bool = True,
+    fix_crc: bool = True,
+) -> PatchReport:
+    """Give each of two frames the other's content; they must differ."""
+
+def write_image(
+    buffer: WriteableBuffer,
+    pfns: list[int],
+    data: ReadableBuffer,
+    *,
+    zero_pfns: list[int] = ...,
+    arch: str = "x86_64",
+    compression: str = "lzo",
+    num_physpages: int = 65536,
+    header_page: int = 0,
+    first_page: int = 1,
+    scatter_seed: int | None = None,
+    platform_mode: bool = False,
+    hardware_signature: int | None = None,
+) -> None:
+    """Write an image as a kernel would into a writable buffer of whole pages: `data` has 4096 bytes for each of
+    `pfns` (ascending), `zero_pfns` (ascending) are marked as zero pages. Raises ImageError if it does not fit,
+    ValueError for an unknown arch or compression."""

@@ -54,6 +54,7 @@ T take(Result<T> result) {
 
 void bind_buffers(pybind11::module_& module);
 void bind_image(pybind11::module_& module);
+void bind_tools(pybind11::module_& module);
 
 // Keyword arguments of everything that reads an image.
 [[nodiscard]] ParseOptions options_of(std::uint64_t header_page, bool ignore_signature,

@@ -14,4 +14,5 @@ PYBIND11_MODULE(jumpback_image, module) {
         PyErr_NewException("jumpback_image.ImageError", PyExc_Exception, nullptr));
     bind_buffers(module);
     bind_image(module);
+    bind_tools(module);
 }
