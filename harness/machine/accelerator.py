@@ -23,7 +23,7 @@ class KvmProbe(Protocol):
         ...
 
     @property
-    def text(self) -> str:
+    def line(self) -> str:
         """One line: what was measured, and what it means."""
         ...
 
@@ -56,7 +56,7 @@ def choose_accelerator(
         raise UsageError(f"accelerator {requested!r} ({source}): tcg, kvm or auto was expected")
     try:
         result = probe()
-        usable, text = result.usable, result.text
+        usable, text = result.usable, result.line
     except ImportError as error:
         usable, text = False, f"KVM not probed: the native module is not built ({error})"
     if usable:

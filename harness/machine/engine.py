@@ -113,7 +113,7 @@ class Engine:
 
     @property
     def running(self) -> bool:
-        return self._running
+        return self._running and not self._over
 
     # Running and standing still
 
@@ -170,7 +170,7 @@ class Engine:
             except GdbError as error:
                 event = self._lost_event(str(error))
             except Exception as error:  # a condition's own: the waiter must hear of it
-                event = self._lost_event(f"a breakpoint's condition failed: {error!r}")
+                event = self._condition_failed(error)
             with self._changed:
                 self._running = False
                 if isinstance(event, Breakpoint):
@@ -225,6 +225,11 @@ class Engine:
             self._over = self._death() or reason
             return Lost(self._now(), self._over)
 
+    def _condition_failed(self, error: Exception) -> Event:
+        with self._changed:
+            self._over = f"a breakpoint's condition failed: {error!r}"
+            return Lost(self._now(), self._over)
+
     def _lose_qmp(self, reason: str) -> None:
         event = self._lost_event(f"QMP: {reason}")
         if event is not None:
@@ -255,6 +260,10 @@ class Engine:
     def read_virtual(self, address: int, length: int, cpu: int) -> bytes:
         self._require_stop()
         return self.gdb.read_memory(self._thread(cpu), address, length)
+
+    def write_virtual(self, address: int, data: bytes, cpu: int) -> None:
+        self._require_stop()
+        self.gdb.write_memory(self._thread(cpu), address, data)
 
     def interrupt_controllers(self) -> InterruptControllers:
         self._require_stop()

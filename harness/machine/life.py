@@ -89,6 +89,11 @@ class Life:
         return self._engine.alive
 
     @property
+    def pid(self) -> int:
+        """Of the machine's process, for faults and for measuring."""
+        return self._engine.pid
+
+    @property
     def outcome(self) -> LifeOutcome:
         return self.record.outcome
 
@@ -271,6 +276,10 @@ class Life:
     def read_virtual(self, address: int, length: int, cpu: int = 0) -> bytes:
         """As mapped by that CPU's page tables now."""
         return self._engine.read_virtual(address, length, cpu)
+
+    def write_virtual(self, address: int, data: bytes, cpu: int = 0) -> None:
+        """For faults; code that was translated already is seen to (unlike a write to the RAM file)."""
+        self._engine.write_virtual(address, data, cpu)
 
     def read_physical(self, gpa: int, length: int) -> bytes:
         """From the RAM file; small pieces. Device memory is not in it."""

@@ -65,6 +65,14 @@ class RamFile:
                 return os.pread(self.fd, length, part.offset + gpa - part.gpa)
         raise InfraError(f"{length} bytes at guest physical {gpa:#x}: not RAM of this machine")
 
+    def write(self, gpa: int, data: bytes) -> None:
+        """For faults, in data only: code that the machine has translated would not be seen to."""
+        for part in self.ranges:
+            if part.gpa <= gpa and gpa + len(data) <= part.gpa + part.size:
+                os.pwrite(self.fd, data, part.offset + gpa - part.gpa)
+                return
+        raise InfraError(f"{len(data)} bytes at guest physical {gpa:#x}: not RAM of this machine")
+
     def close(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
