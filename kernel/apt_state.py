@@ -147,6 +147,7 @@ class PrivateApt:
         full = [command[0], "-c", str(self._conf), "-o", "APT::Status-Fd=1", *command[1:]]
         progress.start(f"Downloading {title}", 100)
         said: list[str] = []
+        shown = -1
         try:
             with subprocess.Popen(
                 full,
@@ -163,8 +164,10 @@ class PrivateApt:
                         # "dlstatus:<items done>:<percent>:<text>", apt's README.progress-reporting
                         kind, _, rest = line.partition(":")
                         if kind == "dlstatus":
-                            percent = rest.split(":")[1]
-                            progress.update(int(float(percent)))
+                            percent = int(float(rest.split(":")[1]))
+                            if percent != shown:
+                                progress.update(percent)
+                                shown = percent
                         elif line.startswith(("E:", "W:", "Err:")):
                             said.append(line.rstrip())
                 except BaseException:

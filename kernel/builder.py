@@ -19,7 +19,7 @@ from kernel.cache import Cache
 from kernel.catalogue import Row
 from kernel.debian import Package
 from kernel.errors import KernelError
-from kernel.make import compiler_version, run_make
+from kernel.make import check_tools, compiler_version, run_make
 from kernel.progress import Progress, Silent
 from kernel.under_test import META, KernelUnderTest, from_cache
 
@@ -49,6 +49,7 @@ def build(
     cache, progress = cache or Cache(), progress or Silent()
     if not refresh and (ready := built(row, cache)):
         return ready
+    check_tools()
     package = debian.locate(
         row.package, row.suites, _SOURCE_ARCH, refresh=refresh, progress=progress, cache=cache
     )
@@ -121,7 +122,7 @@ def build_tree(
     with cache.scratch(f"kernel-{row.name}") as folder, log_path.open("w") as log:
         output = folder / "build"
         output.mkdir()
-        common = ["-C", str(tree), f"O={output}", f"ARCH={row.arch}"]
+        common = ["--no-print-directory", "-C", str(tree), f"O={output}", f"ARCH={row.arch}"]
         what = f"kernel {row.name} ({package.name} {package.version})"
         progress.start(f"Configuring {what}", None)
         try:

@@ -7,6 +7,7 @@ import collections
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -21,6 +22,35 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 _libc = ctypes.CDLL(None)
 
+# What a build needs → the Debian package that has it: a command, or a header by its full path.
+TOOLS = {
+    "gcc": "gcc",
+    "ld": "binutils",
+    "make": "make",
+    "flex": "flex",
+    "bison": "bison",
+    "bc": "bc",
+    "lz4": "lz4",
+    "xz": "xz-utils",
+    "patch": "patch",
+    "/usr/include/elf.h": "libc6-dev",
+    "/usr/include/gelf.h": "libelf-dev",  # objtool, on x86_64
+}
+
+
+def check_tools() -> None:
+    """Raises KernelError naming every package that is missing, before anything is downloaded."""
+    missing = {
+        package
+        for tool, package in TOOLS.items()
+        if not (Path(tool).is_file() if tool.startswith("/") else shutil.which(tool))
+    }
+    if missing:
+        raise KernelError(
+            "to build a kernel this machine lacks some tools: apt-get install "
+            + " ".join(sorted(missing))
+        )
+
 
 def compiler_version() -> str:
     """One line that changes when the tools change that decide the kernel's bytes."""
@@ -29,8 +59,7 @@ def compiler_version() -> str:
         try:
             done = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True)
         except (FileNotFoundError, subprocess.CalledProcessError) as error:
-            package = {"gcc": "gcc", "ld": "binutils"}[tool]
-            raise KernelError(f"{tool} does not run: apt-get install {package}") from error
+            raise KernelError(f"{tool} does not run: apt-get install {TOOLS[tool]}") from error
         lines.append(done.stdout.splitlines()[0])
     return "; ".join(lines)
 

@@ -29,7 +29,6 @@ NEEDED = (
     Need("SWAP", "the image is written to swap"),
     Need("BLK_DEV_INITRD", "the guest's root is an initramfs"),
     Need("BINFMT_ELF", "the agent is an ELF program"),
-    Need("BINFMT_SCRIPT", "the guest's init is a script"),
     Need("PROC_FS", "the agent reads /proc"),
     Need("SYSFS", "hibernation is started through /sys/power"),
     Need("DEVTMPFS", "disks and serial ports appear in /dev through it"),
@@ -45,6 +44,8 @@ NEEDED = (
     Need("ACPI", "power-off in S4 and S5 goes through ACPI"),
     Need("FUTEX", "the C library of the guest's programs uses it"),
     Need("POSIX_TIMERS", "a workload arms a timer"),
+    Need("TIMERFD", "a workload arms a timer"),
+    Need("PROC_PAGE_MONITOR", "the agent finds the nonce's frame in /proc/self/pagemap"),
     Need(
         "CRASH_CORE",
         "the layout of page structures is read from vmcoreinfo",

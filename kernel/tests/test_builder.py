@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel import builder
+from kernel import builder, make
 from kernel.catalogue import find
 from kernel.errors import ConfigError, KernelBuildError, KernelError, PatchError
 from kernel.tests.fake_kernel import FakeKernel
@@ -25,7 +25,7 @@ LIMIT = 20  # seconds for anything that should take a fraction of one
 BUILDER = """
 import sys
 from pathlib import Path
-from kernel import builder
+from kernel import builder, make
 from kernel.cache import Cache
 from kernel.catalogue import Row
 row = Row("9.9", "x86_64", "linux-source-9.9", ("testing",), (Path(sys.argv[2]),), ())
@@ -163,6 +163,17 @@ def test_failed_build_shows_the_end_of_its_log(fake: FakeKernel) -> None:
     assert "  CC      init/main.o" in caught.value.log.read_text()
     assert list((fake.cache.root / "kernels").iterdir()) == []
     assert leftovers(fake) == []
+
+
+def test_missing_tools_are_named_all_at_once(
+    fake: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.put_package()
+    monkeypatch.setitem(make.TOOLS, "no-such-tool", "some-package")
+    monkeypatch.setitem(make.TOOLS, "/usr/include/no-such.h", "other-dev")
+    with pytest.raises(KernelError, match="apt-get install other-dev some-package$"):
+        builder.build(fake.row(), cache=fake.cache)
+    assert fake.runs == 0
 
 
 def test_lost_option_is_named(fake: FakeKernel) -> None:
