@@ -112,6 +112,11 @@ class Engine:
         return self._process is not None and self._process.running
 
     @property
+    def pid(self) -> int:
+        """QEMU's; 0 before start()."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
     def running(self) -> bool:
         return self._running and not self._over
 

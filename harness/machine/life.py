@@ -225,7 +225,7 @@ class Life:
         return self._engine.running
 
     def resume(self) -> None:
-        """Lets all CPUs run. Raises LostMachine, UnexpectedEnd, GuestPanic if there is no guest."""
+        """Lets all CPUs run. Raises LostMachine if this life is over, and says how it ended."""
         self._engine.resume()
 
     def pause(self) -> None:
@@ -278,7 +278,7 @@ class Life:
         return self._engine.read_virtual(address, length, cpu)
 
     def write_virtual(self, address: int, data: bytes, cpu: int = 0) -> None:
-        """For faults; code that was translated already is seen to (unlike a write to the RAM file)."""
+        """For faults; TCG forgets code translated from there, unlike after a write to the file."""
         self._engine.write_virtual(address, data, cpu)
 
     def read_physical(self, gpa: int, length: int) -> bytes:

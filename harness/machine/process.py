@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -34,6 +35,9 @@ class ChildProcess:
         self.argv = list(argv)
         self.stderr = stderr
         self._on_exit = on_exit
+        for program in ("setpriv", argv[0]):
+            if shutil.which(program) is None:
+                raise SkipError(f"{program} is not installed; Debian has it in {_package(program)}")
         try:
             with stderr.open("wb") as errors:
                 self._process = subprocess.Popen(
@@ -45,8 +49,6 @@ class ChildProcess:
                     start_new_session=True,
                     env={**os.environ, **environment} if environment else None,
                 )
-        except FileNotFoundError as error:
-            raise SkipError(f"{error.filename} is not installed (Debian: util-linux)") from error
         except OSError as error:
             raise InfraError(f"cannot start {argv[0]}: {error}") from error
         self._thread = threading.Thread(target=self._reap, name="reaper", daemon=True)
@@ -81,6 +83,10 @@ class ChildProcess:
     def _reap(self) -> None:
         status = self._process.wait()
         self._on_exit(describe_status(status))
+
+
+def _package(program: str) -> str:
+    return "qemu-system-x86" if program.startswith("qemu-system-") else "util-linux"
 
 
 def describe_status(status: int) -> str:

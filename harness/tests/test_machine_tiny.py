@@ -127,9 +127,7 @@ def test_hang_names_stage_place_and_console(rig: Rig) -> None:
 def test_killed_qemu_is_lost(rig: Rig) -> None:
     life, _ = rig.life("spin")
     life.resume()
-    process = life._engine._process
-    assert process is not None
-    threading.Timer(0.2, os.kill, (process.pid, signal.SIGKILL)).start()
+    threading.Timer(0.2, os.kill, (life.pid, signal.SIGKILL)).start()
     with pytest.raises(LostMachine, match="killed by SIGKILL"):
         life.wait(PowerOff, 20)
     assert life.outcome is LifeOutcome.LOST

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Console lines: complete, unfinished, hostile; and what they mean."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.machine.console import MAX_LINE, Console, Severity, classify
+
+pytestmark = pytest.mark.timeout(20)
+
+
+class Port:
+    def __init__(self, folder: Path) -> None:
+        ours, self.guest = socket.socketpair()
+        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.log = folder / "console.log"
+        self.console = Console(ours, self.log, self.lines.put)
+
+    def take(self) -> str:
+        return self.lines.get(timeout=5)
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[Port]:
+    port = Port(tmp_path)
+    yield port
+    port.console.close()
+    port.guest.close()
+
+
+def test_lines_come_whole_whatever_the_pieces(port: Port) -> None:
+    for piece in (b"one\r\ntw", b"o\r", b"\n\nthree\n"):
+        port.guest.sendall(piece)
+        time.sleep(0.01)
+    assert [port.take() for _ in range(4)] == ["one", "two", "", "three"]
+    assert port.log.read_bytes() == b"one\r\ntwo\r\n\nthree\n"
+    assert port.console.tail() == ["one", "two", "", "three"]
+
+
+def test_unfinished_line_is_in_the_tail_and_comes_at_the_end(port: Port) -> None:
+    port.guest.sendall(b"login: ")
+    deadline = time.monotonic() + 5
+    while port.console.tail() != ["login: "] and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert port.console.tail() == ["login: "]
+    assert port.lines.empty()
+    port.guest.close()
+    assert port.take() == "login: "
+
+
+def test_unfinished_panic_does_not_wait(port: Port) -> None:
+    began = time.monotonic()
+    port.guest.sendall(b"Kernel panic - not syncing: Attempted to")
+    assert port.take() == "Kernel panic - not syncing: Attempted to"
+    assert time.monotonic() - began < 0.8
+
+
+def test_endless_line_is_cut(port: Port) -> None:
+    port.guest.sendall(b"x" * (MAX_LINE + 1))
+    assert set(port.take()) == {"x"}
+
+
+def test_bytes_that_are_no_text(port: Port) -> None:
+    port.guest.sendall(b"\xff\x00ok\n")
+    assert port.take() == "\ufffd\x00ok"
+    assert port.log.read_bytes() == b"\xff\x00ok\n"
+
+
+def test_typing(port: Port) -> None:
+    port.console.send(b"ls\n")
+    assert port.guest.recv(10) == b"ls\n"
+
+
+# Lines as kernels print them, with and without PRINTK_TIME.
+@pytest.mark.parametrize(
+    ("line", "severity"),
+    [
+        ("Kernel panic - not syncing: sysrq triggered crash", Severity.PANIC),
+        ("[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs", Severity.PANIC),
+        ("---[ end Kernel panic - not syncing: x ]---", Severity.PANIC),
+        ("Oops: 0002 [#1] PREEMPT SMP PTI", Severity.OOPS),
+        ("BUG: kernel NULL pointer dereference, address: 0000000000000010", Severity.OOPS),
+        ("kernel BUG at kernel/power/snapshot.c:1234!", Severity.OOPS),
+        ("general protection fault, probably for non-canonical address", Severity.OOPS),
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [sh:1]", Severity.OOPS),
+        ("INFO: task kworker/0:1:9 blocked for more than 120 seconds.", Severity.OOPS),
+        ("WARNING: CPU: 0 PID: 1 at kernel/kexec_core.c:900 x+0x1/0x2", Severity.WARNING),
+        ("WARNING: possible circular locking dependency detected", Severity.WARNING),
+        ("rcu: INFO: rcu_sched self-detected stall on CPU", Severity.WARNING),
+        ("PM: hibernation: hibernation entry", Severity.NORMAL),
+        ("DEBUG: all is well", Severity.NORMAL),
+        ("Kernel command line: panic=0 console=ttyS0", Severity.NORMAL),
+    ],
+)
+def test_severity(line: str, severity: Severity) -> None:
+    assert classify(line) is severity
