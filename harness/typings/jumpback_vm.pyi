@@ -147,7 +147,7 @@ class CapturePool:
 
     def __init__(self, folder: Path, size: int, slots: int = 2) -> None: ...
     def prepare(self, ram: RamFile) -> None:
-        """Allocates and maps a slot's pages in advance, about 0.4 ms a MiB; while the guest runs."""
+        """Allocates and maps a slot's pages in advance, 0.4 ms a MiB; call while the guest runs."""
     def capture(self, ram: RamFile) -> Capture:
         """The guest must be stopped. VmError when all slots hold captures."""
     @property

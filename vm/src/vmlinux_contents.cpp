@@ -56,7 +56,14 @@ Result<std::string> Vmlinux::banner() const {
     if (!where) {
         return where.error();
     }
-    std::uint64_t length = where->size.raw != 0 ? std::min(where->size.raw, kBannerLimit) : 256;
+    // The symbol's size, if the file says it, else as far as a banner and the segment may reach.
+    std::uint64_t length = where->size.raw != 0 ? where->size.raw : kBannerLimit;
+    for (const Segment& segment : segments_) {
+        const std::uint64_t skip = where->address.raw - segment.virt.raw;
+        if (where->address >= segment.virt && skip < segment.memory_size.raw) {
+            length = std::min({length, kBannerLimit, segment.memory_size.raw - skip});
+        }
+    }
     const auto bytes = read(where->address, Bytes{length});
     if (!bytes) {
         return bytes.error();
