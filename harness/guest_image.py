@@ -32,11 +32,11 @@ _ARCH_FLAGS: dict[str, list[str]] = {"x86_64": [], "i386": ["-m32", "-march=i686
 # For scripts that the guest's shell starts by name through another program; the shell itself
 # needs no links, it finds busybox's applets without.
 _APPLETS = (
-    "awk basename cat chmod chroot cmp cp cut date dd df dmesg echo env expr false find free grep "
-    "halt head hexdump hostname id ifconfig kill ln ls md5sum mkdir mknod mkswap mktemp mount mv "
-    "nice nproc od pidof poweroff printf ps pwd readlink reboot rm rmdir sed seq sh sha256sum "
-    "sleep sort stat stty swapoff swapon sync tail tar taskset tee test time timeout top touch tr true "
-    "umount uname uniq uptime usleep vi wc which xargs xxd"
+    "awk basename cat chmod chroot cmp cp cut date dd df dmesg echo env expr false find free "
+    "grep halt head hexdump hostname id ifconfig kill ln ls md5sum mkdir mknod mkswap mktemp "
+    "mount mv nice nproc od pidof poweroff printf ps pwd readlink reboot rm rmdir sed seq sh "
+    "sha256sum sleep sort stat stty swapoff swapon sync tail tar taskset tee test time "
+    "timeout top touch tr true umount uname uniq uptime usleep vi wc which xargs xxd"
 ).split()
 
 

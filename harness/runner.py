@@ -30,8 +30,7 @@ from harness.scenario import Scenario
 from harness.symbols import Symbols
 from harness.verdict import Verdict
 from kernel.errors import KernelError
-from reports.html import write_html
-from reports.json_report import write_json
+from reports import html, json_report
 
 
 def run_scenario(
@@ -80,8 +79,8 @@ def run_scenario(
         result.seconds = time.monotonic() - began
         usage = resource.getrusage(resource.RUSAGE_SELF)
         result.properties["rig_peak_rss_kib"] = str(usage.ru_maxrss)
-        write_json(result, folder / "result.json")
-        write_html(result, folder / "report.html")
+        json_report.write(result, folder / "result.json")
+        html.write(result, folder / "report.html")
         _point_latest_at(folder)
     return result
 
@@ -96,7 +95,7 @@ def _run(
 ) -> None:
     accelerator, reason = choose_accelerator(options.accel)
     result.accelerator, result.accelerator_reason = accelerator, reason
-    tested = kernel.resolve(options.kernel, options.arch, progress)
+    tested = kernel.resolve(options.kernel, options.arch, progress=progress)
     result.kernel = KernelInfo(
         options.kernel, tested.release, tested.arch, str(tested.bzimage)
     )

@@ -41,6 +41,18 @@ class Symbols:
         found = self._elf.find(address)
         return None if found is None else (found[0], found[1])
 
+    def find_physical(self, gpa: int) -> tuple[str, int] | None:
+        """The same for a physical address inside the kernel image."""
+        found = self._elf.find_phys(gpa)
+        return None if found is None else (found[0], found[1])
+
+    def addresses(self) -> dict[str, int]:
+        """All names with their addresses; of a name with several, the first."""
+        table: dict[str, int] = {}
+        for address, _, name in self._elf.sorted_symbols():
+            table.setdefault(name, address)
+        return table
+
     def text(self, address: int) -> str:
         found = self.find(address)
         return f"{address:#x}" if found is None else f"{found[0]}+{found[1]:#x}"

@@ -75,7 +75,7 @@ def _kvm_line() -> Line:
     import jumpback_vm
 
     probe = jumpback_vm.kvm_probe()
-    return Line("kvm", probe.usable, probe.text)
+    return Line("kvm", probe.usable, probe.line)
 
 
 @click.command("doctor")

@@ -143,26 +143,26 @@ def run_and_print(scenario: Scenario, chosen: Mapping[str, Any], common: Mapping
         result = run_scenario(scenario, options, chosen, progress)
     print_result(result, as_json=common["json"], as_ktap=common["ktap"])
     if common["junit"] is not None:
-        from reports.junit import write_junit
+        from reports import junit
 
-        write_junit([result], common["junit"])
+        junit.write(result, common["junit"])
     style = ExitStyle(common["exit_style"])
     return exit_code(result.verdict, style, target_reached=result.target_reached)
 
 
 def print_result(result: RunResult, *, as_json: bool, as_ktap: bool) -> None:
     if as_json:
-        from reports.json_report import to_json
+        from reports import json_report
 
-        print(to_json(result))
+        print(json_report.dumps(result))
     elif as_ktap:
-        from reports.ktap import to_ktap
+        from reports import ktap
 
-        print(to_ktap([result]), end="")
+        print(ktap.render(result), end="")
     else:
-        from reports.text import print_text
+        from reports import text
 
-        print_text(result)
+        text.print_result(result)
 
 
 class _ScenarioGroup(click.Group):

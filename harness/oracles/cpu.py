@@ -20,9 +20,7 @@ from harness.machine.registers import Registers
 from harness.results import Check, Finding
 
 # swsusp_arch_suspend() saves these (the assembly's own stores), and nothing else.
-_SAVED_64 = (
-    "rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15".split()
-)
+_SAVED_64 = "rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15".split()
 _SAVED_32 = "rbx rsi rdi rbp".split()
 
 # CR0.TS and CR0.MP belong to lazy FPU handling, which restore_processor_state() redoes.

@@ -54,9 +54,7 @@ _CURSOR_SYMBOLS = ("orig_bm", "copy_bm", "zero_bm")
 _COUNTER_SYMBOLS = ("nr_copy_pages", "nr_meta_pages", "nr_zero_pages")
 
 
-def snapshot_rules(
-    symbols: Symbols, entry_sp: int, translate: Translate
-) -> list[ExceptedRange]:
+def snapshot_rules(symbols: Symbols, entry_sp: int, translate: Translate) -> list[ExceptedRange]:
     """The ranges for one snapshot. ``entry_sp``: the stack pointer at swsusp_arch_suspend()."""
     stack_bottom = entry_sp & ~(THREAD_SIZE[symbols.arch] - 1)
     ranges = _physical(stack_bottom, entry_sp - stack_bottom, STACK, translate)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The agent of a guest, followed over its lives, with its troubles told in the machine's terms.
+
+An agent that does not answer is a symptom: the cause is a panic, a dead machine or a hang, and
+that is what the user has to be told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from harness.agent import Agent, AgentError, AgentEvent, AgentTimeout
+from harness.errors import InfraError
+from harness.machine import GuestSaid, Life
+
+
+class GuestLink:
+    """``life``: whose machine the guest lives in now."""
+
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self.agent = Agent.attach(life.agent, on_event=self._tell)
+
+    def follow(self, life: Life) -> None:
+        """From now on the guest (or a new one, if the kernel boots afresh) is in ``life``."""
+        self.life = life
+        self.agent.rebind(life.agent)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[Agent]:
+        """Around requests: an agent's silence becomes GuestPanic, LostMachine, UnexpectedEnd or
+        GuestHang, whichever it is."""
+        try:
+            yield self.agent
+        except AgentTimeout as error:
+            self.life.check()
+            raise self.life.hang(0.0) from error
+        except AgentError as error:
+            self.life.check()
+            raise InfraError(str(error)) from error
+
+    def close(self) -> None:
+        self.agent.close()
+
+    def _tell(self, event: AgentEvent) -> None:
+        words = " ".join(f"{key}={value}" for key, value in event.fields.pairs)
+        self.life.tell(GuestSaid(self.life.now(), event.name, words))

@@ -1,0 +1,440 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The story of one hibernate-disk run: lives, cycles, and what is proved where.
+
+One cycle: save (in the life that runs A), power-off, verify the image while the next life comes
+up, resume (a life that boots C and becomes A), check.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.agent_state import CounterState, HibernateResult
+from harness.context import RunContext
+from harness.errors import SkipError
+from harness.faults.tamper import Tamper
+from harness.guest_link import GuestLink
+from harness.hibernation.evidence import CycleEvidence, Evidence
+from harness.hibernation.site import TamperSite
+from harness.machine import (
+    Breakpoint,
+    ConsoleLine,
+    Event,
+    GuestSaid,
+    Life,
+    Machine,
+    MachineConfig,
+    PowerOff,
+    Reset,
+    UnexpectedEnd,
+)
+from harness.oracles import snapshot_stop
+from harness.oracles.cpu import check_cpu
+from harness.oracles.liveness import COUNTER, LivenessChecks, Planted, arm_timer, plant
+from harness.oracles.snapshot_stop import SnapshotRefused
+from harness.results import Check, Finding, LifeOutcome
+
+# Seconds. Generous for TCG on a loaded host; --time-scale multiplies them.
+LIMITS = {
+    "boot": 60.0,
+    "plant": 30.0,
+    "save": 60.0,
+    "snapshot": 60.0,
+    "write-image": 120.0,
+    "load-image": 120.0,
+    "restore": 60.0,
+    "wake": 60.0,
+    "check": 60.0,
+}
+
+ENDS_IN = {
+    "platform": LifeOutcome.POWER_OFF_S4,
+    "shutdown": LifeOutcome.POWER_OFF_S5,
+    "reboot": LifeOutcome.RESET,
+}
+
+SWAP_DEVICE = "/dev/vda"
+RESTORED = "restore_registers"  # first instruction of the restored kernel, on both architectures
+
+
+@dataclass(frozen=True)
+class HibernateOptions:
+    mode: str = "shutdown"
+    compressor: str = "default"
+    cycles: int = 1
+    load: str = "none"
+    disk_mib: int = 0  # 0: twice the memory
+    tamper: Tamper | None = None
+
+
+class CheckFailed(Exception):
+    """A check failed that leaves nothing to go on with; it is recorded already."""
+
+
+class HibernateStory:
+    def __init__(self, context: RunContext, options: HibernateOptions) -> None:
+        self._context = context
+        self._options = options
+        self._tamper = options.tamper or Tamper("", "", "")
+        self._symbols = context.symbols
+        self._swap = context.folder / "swap.raw"
+        self._evidence = Evidence(context)
+        self._lives_of_cycle: list[Life] = []
+        if options.compressor == "lz4" and not self._has_lz4():
+            raise SkipError(
+                f"kernel {context.kernel.release} cannot compress its image with LZ4 "
+                "(6.9 and later can, with CONFIG_CRYPTO_LZ4=y)"
+            )
+
+    def run(self) -> None:
+        """Records checks in the context's result. Ends early where a failure leaves nothing to
+        go on with."""
+        context = self._context
+        self._make_disks()
+        config = MachineConfig(
+            bzimage=context.kernel.bzimage,
+            initrd=context.guest.path,
+            command_line=self._command_line(),
+            arch=context.kernel.arch,
+            memory_mib=context.options.memory_mib,
+            cpus=context.options.cpus,
+            accelerator=context.accelerator,
+            disks=tuple(self._disks()),
+        )
+        with Machine(config, context.folder, context.started, self._symbols.text) as machine:
+            context.result.lives = machine.records
+            try:
+                self._tell_story(machine)
+            except CheckFailed:
+                pass
+            except UnexpectedEnd as end:
+                self._fail("life", "the machine ended as expected", str(end).split("\n")[0])
+            finally:
+                self._evidence.close()
+                self._note_end()
+        if self._all_good() and not context.options.keep:
+            for disk in self._disks():
+                disk.unlink(missing_ok=True)
+
+    # The story
+
+    def _tell_story(self, machine: Machine) -> None:
+        life, guest, planted = self._boot_original(machine)
+        try:
+            for cycle in range(1, self._options.cycles + 1):
+                site = TamperSite(
+                    self._context.random, self._symbols, self._swap, planted, cycle, life, guest
+                )
+                self._lives_of_cycle = [life]
+                evidence, before, timer = self._save(site)
+                life = self._resume(machine, site, evidence)
+                result = self._wake(site)
+                self._check(site, before, timer, result)
+                self._context.result.cycles_proved = cycle
+            with life.stage("finish", self._limit("check")), guest.asking():
+                checks = LivenessChecks(guest.agent, life, self._options.cycles)
+                self._record(checks.finished_file())
+        finally:
+            guest.close()
+
+    def _boot_original(self, machine: Machine) -> tuple[Life, GuestLink, Planted]:
+        context = self._context
+        nonce = self._new_nonce()
+        life = machine.new_life(nonce, role="A", cycle=1)
+        context.progress.start("life 1: boot", None)
+        with life.stage("boot", self._limit("boot")):
+            life.start()
+            guest = GuestLink(life)
+            life.resume()
+            life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "hello")
+        with life.stage("plant", self._limit("plant")), guest.asking() as agent:
+            agent.swap_on(SWAP_DEVICE, make=True)
+            planted = plant(
+                agent,
+                value=self._new_nonce(),
+                life_nonce=nonce,
+                cpus=context.options.cpus,
+                seed=context.result.seed,
+                load="" if self._options.load == "none" else self._options.load,
+            )
+        return life, guest, planted
+
+    def _save(self, site: TamperSite) -> tuple[CycleEvidence, CounterState, str]:
+        """From the order to hibernate to the end of the life."""
+        life, guest, cycle = site.life, site.guest, site.cycle
+        self._context.progress.start(f"cycle {cycle}: save", None)
+        with life.stage("save", self._limit("save")):
+            with guest.asking() as agent:
+                timer = arm_timer(agent, cycle)
+                before = agent.query(COUNTER, CounterState)
+                self._tamper.before_save(site)
+                with life.paused():
+                    snapshot_stop.arm_entry(life, self._symbols)
+                site.hibernation = agent.hibernate(self._options.mode)
+            self._context.reached_target()
+            with self._refusal(life):
+                entry = snapshot_stop.stop_at_entry(life, self._symbols)
+        site.entry = entry
+        self._tamper.at_entry(site)
+        with life.stage("snapshot", self._limit("snapshot")):
+            with self._refusal(life):
+                snapshot_stop.stop_after_copy(life, self._symbols)
+            snapshot = self._evidence.capture_snapshot(life, entry, cycle)
+            self._tamper.at_snapshot(site)
+        with life.stage("write-image", self._limit("write-image")):
+            life.resume()
+            self._await_end(life)
+        self._tamper.after_power_off(site)
+        return CycleEvidence(cycle, snapshot, self._swap), before, timer
+
+    def _resume(self, machine: Machine, site: TamperSite, evidence: CycleEvidence) -> Life:
+        """Verifies the image while the next life comes up, and stops at its restored kernel."""
+        cycle = site.cycle
+        self._context.progress.start(f"cycle {cycle}: power-off, boot, resume", None)
+        saved_by = site.life
+        with concurrent.futures.ThreadPoolExecutor(1, "verify") as worker:
+            parsed = worker.submit(evidence.parse_image, saved_by)
+            life = machine.new_life(
+                self._new_nonce(), "C", cycle, append=self._tamper.append_to_next_life
+            )
+            life.start()
+            # The next life writes to the disk: it must not run before the image has been read.
+            self._record_or_stop(parsed.result())
+            verified = worker.submit(self._evidence.verify, evidence, site.planted)
+            if self._tamper.between_lives is not None:
+                self._tamper.between_lives(site)
+            site.life = life
+            site.guest.follow(life)
+            self._lives_of_cycle.append(life)
+            self._load_image(life)
+            for check in verified.result():
+                self._record(check)
+            with life.stage("restore", self._limit("restore")):
+                self._tamper.at_restore(site)
+                self._record(self._evidence.compare_restored(evidence, life))
+                self._check_cpu(site)
+        self._draw(evidence)
+        return life
+
+    def _draw(self, evidence: CycleEvidence) -> None:
+        """A picture of the first and the last cycle, and of every one with findings."""
+        interesting = evidence.different or evidence.missing
+        if interesting or evidence.cycle in (1, self._options.cycles):
+            drawn = self._evidence.draw(evidence)
+            if drawn is not None:
+                self._context.result.frame_maps.append(drawn)
+
+    def _load_image(self, life: Life) -> None:
+        """C boots and loads the image, up to the first instruction of the restored kernel."""
+        address = self._symbols.address(RESTORED)
+
+        def restored_or_fresh(event: Event) -> bool:
+            return isinstance(event, Breakpoint) or self._fresh_boot(event)
+
+        with life.stage("load-image", self._limit("load-image")):
+            life.add_breakpoint(address, RESTORED)
+            life.resume()
+            event = life.wait(restored_or_fresh)
+            if not isinstance(event, Breakpoint):
+                self._fail(
+                    "life",
+                    "the next life resumes",
+                    f"life {life.record.index} booted afresh instead of resuming: "
+                    f"{event.describe()}; {self._why_not_resumed(life)}",
+                    life,
+                )
+            life.remove_breakpoint(address)
+        self._record(check_cold_boot(life))
+
+    def _check_cpu(self, site: TamperSite) -> None:
+        """Two short stops on the way out of restore_registers."""
+        entry = site.entry
+        assert entry is not None
+        life = site.life
+        life.run_until_breakpoint(entry.return_address)
+        self._tamper.at_return(site)
+        at_return = life.registers(0)
+        life.run_until_breakpoint(self._symbols.address("syscore_resume"))
+        restored = life.registers(0)
+        self._record(
+            check_cpu(
+                entry.registers,
+                at_return,
+                restored,
+                arch=self._symbols.arch,
+                cycle=site.cycle,
+                life=life.record.index,
+            )
+        )
+
+    def _wake(self, site: TamperSite) -> HibernateResult:
+        """From the restored CPU to the return of the write to /sys/power/state."""
+        life = site.life
+        with life.stage("wake", self._limit("wake")):
+            life.resume()
+            life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "resumed")
+            with site.guest.asking() as agent:
+                return agent.wait_resumed(site.hibernation, life.remaining())
+
+    def _check(
+        self, site: TamperSite, before: CounterState, timer: str, result: HibernateResult
+    ) -> None:
+        self._context.progress.start(f"cycle {site.cycle}: check", None)
+        with site.life.stage("check", self._limit("check")), site.guest.asking() as agent:
+            self._tamper.after_resume(site)
+            checks = LivenessChecks(agent, site.life, site.cycle)
+            self._record(checks.hibernation(result))
+            self._record(checks.nonces(site.planted))
+            self._record(checks.workloads(site.planted, before))
+            self._record(checks.timer(timer, result))
+            self._record(checks.cpus(site.planted.cpus))
+        self._record(checks.log(self._lives_of_cycle))
+
+    # Small steps
+
+    def _await_end(self, life: Life) -> None:
+        """Until the machine is off, in the way that the mode asks for."""
+
+        def over(event: Event) -> bool:
+            failed = isinstance(event, GuestSaid) and event.name == "resumed"
+            return failed or isinstance(event, (PowerOff, Reset))
+
+        event = life.wait(over)
+        wanted = ENDS_IN[self._options.mode]
+        if isinstance(event, GuestSaid):
+            self._fail("life", "hibernation ends the life", _refusal(event.text), life)
+        elif life.outcome is not wanted:
+            problem = (
+                f"mode {self._options.mode}: expected {wanted.value}, found {life.outcome.value}"
+            )
+            self._fail("life", "hibernation ends the life", problem, life)
+        self._context.record(
+            Check("hibernation ends the life", "life", True, cycle=life.record.cycle, compared=1)
+        )
+
+    def _fresh_boot(self, event: Event) -> bool:
+        """Whether a kernel that was to resume has started user space instead."""
+        if isinstance(event, GuestSaid):
+            return event.name == "hello"
+        # kernel_init(), init/main.c; by the agent's word alone a hung user space would be missed.
+        return isinstance(event, ConsoleLine) and "Run /init as init process" in event.text
+
+    def _why_not_resumed(self, life: Life) -> str:
+        """What the kernel said about the image it did not take."""
+        said = [
+            event.text
+            for event in life.events()
+            if isinstance(event, ConsoleLine) and re.search(r"\bPM: ", event.text)
+        ]
+        return "the kernel said: " + " | ".join(said[-6:]) if said else "the kernel said nothing"
+
+    @contextlib.contextmanager
+    def _refusal(self, life: Life) -> Iterator[None]:
+        """Turns the kernel's refusal to take a snapshot into a failed check."""
+        try:
+            yield
+        except SnapshotRefused as error:
+            self._fail("life", "the kernel takes its snapshot", _refusal(str(error)), life)
+
+    def _record(self, check: Check) -> None:
+        self._context.record(check)
+
+    def _record_or_stop(self, checks: list[Check]) -> None:
+        """Checks without which there is nothing to go on with."""
+        for check in checks:
+            self._record(check)
+        if not all(check.passed for check in checks):
+            raise CheckFailed
+
+    def _fail(self, oracle: str, name: str, message: str, life: Life | None = None) -> None:
+        lives = self._context.result.lives
+        record = life.record if life is not None else (lives[-1] if lives else None)
+        stage = record.stages[-1].name if record is not None and record.stages else ""
+        cycle = record.cycle if record is not None else 0
+        finding = Finding(
+            oracle, stage, message, cycle=cycle, life=record.index if record is not None else 0
+        )
+        self._context.record(
+            Check(name, oracle, False, cycle=cycle, detail=message, findings=[finding])
+        )
+        raise CheckFailed
+
+    def _all_good(self) -> bool:
+        checks = self._context.result.checks
+        return bool(checks) and all(check.passed for check in checks)
+
+    def _note_end(self) -> None:
+        """Where the last life stopped, and what its console said last."""
+        result = self._context.result
+        if not result.lives:
+            return
+        last = result.lives[-1]
+        unfinished = [stage.name for stage in last.stages if stage.end is None]
+        if unfinished:
+            result.failed_stage = unfinished[-1]
+        if last.console_log is not None and (result.folder / last.console_log).exists():
+            text = (result.folder / last.console_log).read_text(errors="replace")
+            result.console_tail = text.replace("\r", "").rstrip("\n").split("\n")[-25:]
+
+    def _command_line(self) -> str:
+        words = ["console=ttyS0,115200", "nokaslr", "no_console_suspend", "panic=0"]
+        words.append(f"resume={SWAP_DEVICE}")
+        if self._options.compressor == "none":
+            words.append("hibernate=nocompress")
+        elif self._options.compressor in ("lzo", "lz4") and self._has_lz4():
+            words.append(f"hibernate.compressor={self._options.compressor}")
+        if self._context.options.append:
+            words.append(self._context.options.append)
+        return " ".join(words)
+
+    def _has_lz4(self) -> bool:
+        """The choice of compressor came with 6.9 (commits 9ec7a0a1ac7f ff.)."""
+        return bool(self._symbols.all("hibernate_compressor"))
+
+    def _make_disks(self) -> None:
+        """Sparse files: they take what the guest writes."""
+        memory = self._context.options.memory_mib
+        size = self._tamper.disk_mib or self._options.disk_mib or 2 * memory
+        for path in self._disks():
+            with path.open("xb") as disk:
+                os.truncate(disk.fileno(), (size if path == self._swap else 64) << 20)
+
+    def _disks(self) -> list[Path]:
+        extra = [self._context.folder / "load.raw"] if self._options.load == "disk" else []
+        return [self._swap, *extra]
+
+    def _new_nonce(self) -> str:
+        return f"{self._context.random.getrandbits(64):016x}"
+
+    def _limit(self, stage: str) -> float:
+        return LIMITS[stage] * self._context.options.time_scale
+
+
+def _refusal(text: str) -> str:
+    return f"the kernel came back from hibernation without a saved image: {text}"
+
+
+def check_cold_boot(life: Life) -> Check:
+    """The life's own nonce was on its console: a kernel really booted before it resumed."""
+    nonce = life.record.nonce
+    seen = any(
+        isinstance(event, ConsoleLine)
+        and "Command line" in event.text
+        and f"={nonce}" in event.text
+        for event in life.events()
+    )
+    check = Check(
+        "a cold-booted kernel resumed", "nonce", seen, cycle=life.record.cycle, compared=1
+    )
+    if not seen:
+        check.detail = f"the console never showed this life's command line with nonce {nonce}"
+        check.findings.append(
+            Finding("nonce", "load-image", check.detail, life.record.cycle, life.record.index)
+        )
+    return check
