@@ -6,11 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "vm/byte_source.h"
@@ -23,6 +23,9 @@ struct Slot {
     std::string path;  // removed with the slot; empty once the file belongs to someone else
     UniqueFd fd;
     Mapping map;
+    // What the file holds, when that is certain: a reader of a capture may have filled holes, so it
+    // is forgotten with each capture and asked again by prepare(), outside the hot path.
+    std::optional<std::vector<Extent>> resident;
 
     Slot() = default;
     Slot(const Slot&) = delete;
@@ -66,6 +69,7 @@ Result<std::unique_ptr<Slot>> make_slot(State& state, unsigned number) {
         return Error{path, "capture slot cannot be created: " + errno_text(errno)};
     }
     slot->path = path;
+    slot->resident.emplace();
     if (::ftruncate(slot->fd.get(), static_cast<off_t>(state.size.raw)) != 0) {
         return Error{path, "capture slot cannot be given " + std::to_string(state.size.raw) +
                                " bytes: " + errno_text(errno)};
@@ -124,14 +128,30 @@ Status check_size(const State& state, const RamFile& ram) {
     return success();
 }
 
-// Makes the slot's resident pages exactly those of `wanted`; new ones are allocated and mapped.
+// Asks the file system what the slot holds unless that is known.
+Status know_resident(Slot& slot, std::uint64_t size) {
+    if (slot.resident) {
+        return success();
+    }
+    auto found = data_extents(slot.fd.get(), size, slot.path);
+    if (!found) {
+        return found.error();
+    }
+    slot.resident = std::move(found).value();
+    return success();
+}
+
+// Makes the slot's resident pages exactly those of `wanted`, allocated and mapped.
 Status warm_up(Slot& slot, const std::vector<Extent>& wanted, std::uint64_t size) {
-    const auto resident = data_extents(slot.fd.get(), size, slot.path);
-    if (!resident) {
-        return resident.error();
+    if (const Status status = know_resident(slot, size); !status) {
+        return status.error();
+    }
+    const std::vector<Extent> resident = *std::exchange(slot.resident, std::nullopt);
+    if (const Status status = punch(slot, subtract(resident, wanted)); !status) {
+        return status.error();
     }
     // fallocate says when there is no room; a store through the mapping would raise SIGBUS.
-    for (const Extent& extent : subtract(wanted, *resident)) {
+    for (const Extent& extent : subtract(wanted, resident)) {
         if (::fallocate(slot.fd.get(), 0, static_cast<off_t>(extent.offset),
                         static_cast<off_t>(extent.length)) != 0) {
             return Error{slot.path, "no room for " + std::to_string(total_length(wanted)) +
@@ -139,6 +159,7 @@ Status warm_up(Slot& slot, const std::vector<Extent>& wanted, std::uint64_t size
         }
     }
     populate(slot.map.data(), wanted, MADV_POPULATE_WRITE);
+    slot.resident = wanted;
     return success();
 }
 
@@ -148,15 +169,15 @@ Result<std::vector<Extent>> fill(Slot& slot, const RamFile& ram) {
     if (!wanted) {
         return wanted.error();
     }
-    const auto resident = data_extents(slot.fd.get(), ram.size(), slot.path);
-    if (!resident) {
-        return resident.error();
-    }
-    if (const Status status = punch(slot, subtract(*resident, *wanted)); !status) {
+    if (const Status status = know_resident(slot, ram.size()); !status) {
         return status.error();
     }
-    copy_extents(slot.map.data(), ram.bytes(), intersect(*wanted, *resident));
-    const auto fresh = subtract(*wanted, *resident);
+    const std::vector<Extent> resident = *std::exchange(slot.resident, std::nullopt);
+    if (const Status status = punch(slot, subtract(resident, *wanted)); !status) {
+        return status.error();
+    }
+    copy_extents(slot.map.data(), ram.bytes(), intersect(*wanted, resident));
+    const auto fresh = subtract(*wanted, resident);
     if (const Status status = write_extents(slot.fd.get(), ram.bytes(), fresh, slot.path);
         !status) {
         return status.error();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -87,6 +88,33 @@ TEST_F(CapturePoolTest, ReusedSlotKeepsNothingOfTheOlderCapture) {
     EXPECT_EQ(files_in(folder_.path()), 1U) << "the same slot";
     EXPECT_EQ(test::extents_of(second->path()), other.open().extents().value());
     EXPECT_EQ(test::contents(second->path()), test::contents(other_folder / "ram"));
+}
+
+// A reader of a capture fills holes of the slot; they must be holes again in the next capture.
+TEST_F(CapturePoolTest, HolesFilledByReadersAreForgotten) {
+    for (const bool prepared : {false, true}) {
+        {
+            const Capture first = capture();
+            const auto bytes = first.bytes();
+            EXPECT_EQ(std::count(bytes.begin(), bytes.end(), std::byte{0xff}) > 0, true);
+            EXPECT_EQ(test::extents_of(first.path()).size(), 1U) << "every hole was read";
+        }
+        if (prepared) {
+            ASSERT_TRUE(pool_->prepare(file_.open()).ok());
+        }
+        const Capture second = capture();
+        expect_equal(second.path());
+    }
+}
+
+// RAM that changed between prepare() and capture(): new pages appear, others are given back.
+TEST_F(CapturePoolTest, RamMayChangeAfterPreparation) {
+    ASSERT_TRUE(pool_->prepare(file_.open()).ok());
+    (void)file_.fill_randomly(5, 200);
+    file_.punch(file_.open().extents().value().front());
+    const Capture taken = capture();
+    EXPECT_EQ(taken.extents(), file_.open().extents().value());
+    expect_equal(taken.path());
 }
 
 TEST_F(CapturePoolTest, StaysWithinItsLimit) {

@@ -46,6 +46,12 @@ class SparseRam {
         return static_cast<std::uint64_t>(std::count(resident.begin(), resident.end(), true)) *
                kPageSize;
     }
+    // Gives pages back, as a balloon does.
+    void punch(const Extent& extent) {
+        EXPECT_EQ(::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                              static_cast<off_t>(extent.offset), static_cast<off_t>(extent.length)),
+                  0);
+    }
     [[nodiscard]] RamFile open() const {
         return RamFile::open(path_, {{Gpa{0}, 0, Bytes{size_}}}).value();
     }
