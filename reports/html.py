@@ -20,7 +20,7 @@ from markupsafe import Markup
 from harness.results import Finding, FrameMap, FrameState, RunResult
 from harness.verdict import Verdict
 from reports import console_log, frame_data, timeline, wording
-from reports.summary import check_groups, cycles_begun, last_stage, rule_totals
+from reports.summary import check_groups, cycles_begun, last_stage, lost_lives, rule_totals
 
 FILE_NAME = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -64,6 +64,7 @@ def render(result: RunResult) -> str:
             findings_left=max(len(result.findings) - FINDINGS_SHOWN, 0),
             maps=[_map(frame_map) for frame_map in result.frame_maps],
             timeline=timeline.build(result),
+            lost=lost_lives(result),
             lives=[(life, console_log.load(result.folder, life, cap)) for life in result.lives],
         )
     )

@@ -133,7 +133,8 @@ def parse(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        cut = " (the file seems to be cut short)" if error.pos >= len(text.rstrip()) - 1 else ""
+        at_end = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
+        cut = " (the file seems to be cut short)" if at_end else ""
         raise UsageError(
             f"damaged JSON at line {error.lineno} column {error.colno}: {error.msg}{cut}"
         ) from None

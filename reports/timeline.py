@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from harness.results import EventRecord, LifeRecord, RunResult
 
+TONES = 10  # colours of stages in page.css
 TICKS = 8  # at most so many steps on the axis
 LABEL_MIN = 4.0  # percent; a narrower bar has no room for its name
 
@@ -105,7 +106,7 @@ def _lane(life: LifeRecord, origin: float, span: float, names: list[str]) -> Lan
                 name=stage.name,
                 seconds=stop - stage.start,
                 note=stage.note,
-                tone=names.index(stage.name) % 8,
+                tone=names.index(stage.name) % TONES,
                 finished=stage.end is not None,
             )
         )

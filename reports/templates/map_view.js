@@ -65,8 +65,8 @@ class MapView {
       return;
     }
     this.width = this.scroller.clientWidth;
-    this.gutter = this.width < 500 ? 64 : 84;
-    const tallest = Math.max(Math.min(innerHeight * 0.85, 820), 400);
+    this.gutter = 84; // room for an address and its tick
+    const tallest = Math.max(innerHeight * 0.9, 780); // 780: a 256 MiB map at 3 pixels a frame
     if (this.fit) {
       const fits = (cell) => Math.ceil(this.map.frames / this.columnsFor(cell)) * cell <= tallest;
       this.cell = ZOOMS.filter(fits).pop() || 1;
@@ -142,7 +142,7 @@ class MapView {
     this.drawFrames(first, rows);
     this.drawGrid(first, rows);
     this.drawLabels(first, rows);
-    this.findings.forEach((pfn) => this.drawRing(pfn));
+    this.findings.filter((pfn) => pfn !== this.target).forEach((pfn) => this.drawRing(pfn));
     this.drawCursor();
     this.drawTarget();
   }
@@ -194,7 +194,7 @@ class MapView {
     for (let row = Math.ceil(first / step) * step; row < first + rows; row += step) {
       const y = row * this.cell - this.scroller.scrollTop;
       if (y >= 0 && y < this.height - 10) {
-        context.fillText(hex(row * this.columns * this.pageSize, 8), this.gutter - 8, y);
+        context.fillText(hex(row * this.columns * this.pageSize, 8), this.gutter - 8, y + 1);
         context.fillRect(this.gutter - 5, y, 4, 1);
       }
     }
@@ -238,7 +238,7 @@ class MapView {
   }
 
   drawCursor() {
-    if (document.activeElement !== this.canvas) {
+    if (document.activeElement !== this.canvas || this.cursor === this.target) {
       return;
     }
     const { x, y } = this.place(this.cursor);

@@ -24,6 +24,11 @@ function setUpCopy() {
   });
 }
 
+// A dead life's log is read from its end.
+function showEnds() {
+  document.querySelectorAll(".to-end").forEach((log) => { log.scrollTop = log.scrollHeight; });
+}
+
 // A link into a closed life opens it.
 function openLinked() {
   const life = location.hash.startsWith("#life-") && byId(location.hash.slice(1));
@@ -229,6 +234,7 @@ function setUpMap(data) {
 }
 
 setUpCopy();
+showEnds();
 addEventListener("hashchange", openLinked);
 openLinked();
 const mapData = JSON.parse(byId("map-data").textContent);
