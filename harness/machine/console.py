@@ -43,7 +43,7 @@ PATTERNS: tuple[tuple[Severity, re.Pattern[str]], ...] = tuple(
         (Severity.OOPS, r"Unable to handle kernel|unhandled page fault in kernel"),
         (Severity.OOPS, r"watchdog: BUG: soft lockup|hard LOCKUP"),
         (Severity.OOPS, r"INFO: task .* blocked for more than"),
-        (Severity.WARNING, r"WARNING: (CPU: \d+|possible|suspicious|inconsistent|at )"),
+        (Severity.WARNING, r"WARNING: (CPU: \d+|\S+:\d+ at |possible|suspicious|inconsistent)"),
         (Severity.WARNING, r"rcu.*detected (stalls|expedited stalls)|self-detected stall"),
         (Severity.WARNING, r"INFO: possible recursive locking|------------\[ cut here \]"),
     )

@@ -191,6 +191,17 @@ def test_nonsense_is_an_error(
         call(stub.client)
 
 
+def test_write_register_and_detach(stub: Stub) -> None:
+    stub.client.connect()
+    stub.client.write_register(2, "rip", 0x1122334455667788)
+    assert stub.requests[-2:] == [b"Hg2", b"P2=8877665544332211"]
+    stub.override[b"P3=01000000"] = b"E22"
+    with pytest.raises(GdbError, match="E22"):
+        stub.client.write_register(2, "eflags", 1)
+    stub.client.detach()
+    assert stub.requests[-1] == b"D"
+
+
 def test_silence_and_loss(stub: Stub) -> None:
     with pytest.raises(GdbError, match="no answer within 0.05 s"):
         stub.client.wait_stop(0.05)

@@ -92,6 +92,7 @@ def test_typing(port: Port) -> None:
         ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [sh:1]", Severity.OOPS),
         ("INFO: task kworker/0:1:9 blocked for more than 120 seconds.", Severity.OOPS),
         ("WARNING: CPU: 0 PID: 1 at kernel/kexec_core.c:900 x+0x1/0x2", Severity.WARNING),
+        ("WARNING: kernel/kexec_core.c:900 at x+0x1/0x2, CPU#0: sh/1", Severity.WARNING),  # newer
         ("WARNING: possible circular locking dependency detected", Severity.WARNING),
         ("rcu: INFO: rcu_sched self-detected stall on CPU", Severity.WARNING),
         ("PM: hibernation: hibernation entry", Severity.NORMAL),

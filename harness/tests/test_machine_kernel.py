@@ -203,3 +203,6 @@ def test_hang(bench: Bench) -> None:
             life.wait((PowerOff, Reset))
         assert life.interrupt_controllers().lapics[0]["spiv"] & 0x100  # in use
         assert life.console_problems() == []
+        life.resume()
+        life.nmi()
+        life.wait_console("NMI.*unknown reason", BOOT_LIMIT)
