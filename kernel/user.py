@@ -21,6 +21,7 @@ class Need:
     reason: str
     either: tuple[str, ...] = ()  # other names, older or newer
     at_least: int | None = None  # a number, not "y"
+    only_32bit: bool = False
 
 
 # One table: what a kernel must have for the rig to run and judge hibernation on it.
@@ -44,6 +45,11 @@ NEEDED = (
     Need("ACPI", "power-off in S4 and S5 goes through ACPI"),
     Need("FUTEX", "the C library of the guest's programs uses it"),
     Need("POSIX_TIMERS", "a workload arms a timer"),
+    Need(
+        "COMPAT_32BIT_TIME",
+        "the C library of the guest's 32-bit programs waits with 32-bit times",
+        only_32bit=True,
+    ),
     Need("TIMERFD", "a workload arms a timer"),
     Need("PROC_PAGE_MONITOR", "the agent finds the nonce's frame in /proc/self/pagemap"),
     Need(
@@ -128,6 +134,8 @@ def check_options(options: dict[str, str]) -> list[str]:
     """What is wrong with a config, one line an option, each with what to set; empty if nothing."""
     problems = []
     for need in NEEDED:
+        if need.only_32bit and options.get("64BIT") == "y":
+            continue
         values = {name: options.get(name, "n") for name in (need.option, *need.either)}
         if need.at_least is not None:
             value = values[need.option]
