@@ -13,6 +13,12 @@
 
 namespace jumpback::swsusp {
 
+// Alignment depends on the size, and must be told again when freeing.
+struct StreamBufferFree {
+    std::size_t size = 0;
+    void operator()(std::byte* data) const;
+};
+
 class StreamBuffer {
   public:
     StreamBuffer() = default;
@@ -23,10 +29,7 @@ class StreamBuffer {
     [[nodiscard]] ByteView bytes() const { return {data_.get(), size_}; }
 
   private:
-    struct Free {
-        void operator()(std::byte* data) const;
-    };
-    std::unique_ptr<std::byte[], Free> data_;
+    std::unique_ptr<std::byte[], StreamBufferFree> data_;
     std::size_t size_ = 0;
 };
 

@@ -134,7 +134,7 @@ INSTANTIATE_TEST_SUITE_P(
 // The map page boundary: 510, 511 and 512 entries, with both ways to begin the next map page.
 TEST(SwapMapBoundary, FullMapPages) {
     std::mt19937_64 random(seed());
-    for (const std::size_t pages : {509, 510, 511, 512, 1021, 1022, 1023}) {
+    for (const std::size_t pages : {509U, 510U, 511U, 512U, 1021U, 1022U, 1023U}) {
         for (const bool late : {false, true}) {
             // info + meta + frames = pages entries
             const std::size_t meta = (pages - 1 + 512) / 513;
