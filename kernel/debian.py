@@ -83,7 +83,10 @@ def locate(
 ) -> Package:
     """As fetch_package, and says the version."""
     suites, debian = _suites(suite), _debian(architecture)
-    with cache.lock(f"package-{name}-{debian}"):
+    lock = f"package-{name}-{debian}"
+    if cache.locked(lock):
+        progress.note(f"{name}: another process fetches it, waiting")
+    with cache.lock(lock):
         old = known(name, suites, debian, cache=cache)
         old_path = _place(cache, old) if old else None
         if old and old_path and old_path.is_file() and not refresh:
