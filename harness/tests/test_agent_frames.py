@@ -41,7 +41,9 @@ def test_garbage_between_frames_is_skipped_however_the_stream_is_cut(
 ) -> None:
     stream = b"".join(junk + make_frame(body) for body, junk in parts)
     reader = LineReader()
-    lines = [line for i in range(0, len(stream), step) for line in reader.feed(stream[i : i + step])]
+    lines = [
+        line for i in range(0, len(stream), step) for line in reader.feed(stream[i : i + step])
+    ]
     assert [body for body in map(parse_line, lines) if body is not None] == [b for b, _ in parts]
 
 

@@ -72,7 +72,9 @@ def test_run_output_beyond_the_limit_is_counted(agent: Agent) -> None:
     assert result.dropped == 5000000 - (4 << 20)
 
 
-def test_run_is_killed_with_all_it_started_when_its_time_is_up(agent: Agent, host: HostAgent) -> None:
+def test_run_is_killed_with_all_it_started_when_its_time_is_up(
+    agent: Agent, host: HostAgent
+) -> None:
     start = time.monotonic()
     result = agent.run(f"sleep 77 & echo $! > {host.folder}/pid; sleep 77", timeout=0.3)
     assert time.monotonic() - start < 5
