@@ -44,5 +44,10 @@ class GuestLink:
         self.agent.close()
 
     def _tell(self, event: AgentEvent) -> None:
-        words = " ".join(f"{key}={value}" for key, value in event.fields.pairs)
+        fields = event.fields
+        if event.name == "resumed":
+            error = fields.get("error") or "success"
+            words = f"the write to /sys/power/state returned {error}"
+        else:
+            words = " ".join(f"{key}={value}" for key, value in fields.pairs)
         self.life.tell(GuestSaid(self.life.now(), event.name, words))

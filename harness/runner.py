@@ -25,7 +25,7 @@ from harness.guest_image import build_guest
 from harness.machine.accelerator import choose_accelerator
 from harness.paths import TREE, runs_folder
 from harness.progress import Progress
-from harness.results import KernelInfo, RunResult
+from harness.results import Check, KernelInfo, RunResult
 from harness.scenario import Scenario
 from harness.symbols import Symbols
 from harness.verdict import Verdict
@@ -64,6 +64,11 @@ def run_scenario(
         raise
     except (GuestPanic, GuestHang, SkipError, BuildError, KernelError, InfraError) as error:
         result.verdict, result.reason = _verdict_of(error), str(error)
+        if any(not check.passed for check in result.checks):
+            # A proof had failed before: what came of it is told, but is not the verdict.
+            died = f"; then {result.verdict.value}: {str(error).splitlines()[0]}"
+            result.verdict, result.reason = _judge(result)
+            result.reason += died
     except KeyboardInterrupt:
         result.reason = "interrupted"
         raise
@@ -96,9 +101,7 @@ def _run(
     accelerator, reason = choose_accelerator(options.accel)
     result.accelerator, result.accelerator_reason = accelerator, reason
     tested = kernel.resolve(options.kernel, options.arch, progress=progress)
-    result.kernel = KernelInfo(
-        options.kernel, tested.release, tested.arch, str(tested.bzimage)
-    )
+    result.kernel = KernelInfo(options.kernel, tested.release, tested.arch, str(tested.bzimage))
     result.properties.update(_tool_versions())
     for warning in tested.warnings:
         progress.note(f"    warning: {warning}")
@@ -137,7 +140,7 @@ def _judge(result: RunResult) -> tuple[Verdict, str]:
     failed = [check for check in result.checks if not check.passed]
     if failed:
         first = failed[0]
-        why = first.findings[0].message if first.findings else first.detail
+        why = _why(first)
         result.failed_stage = result.failed_stage or (
             first.findings[0].stage if first.findings else ""
         )
@@ -151,6 +154,16 @@ def _judge(result: RunResult) -> tuple[Verdict, str]:
         f"{result.cycles_proved} cycle(s) proved, {compared} restored pages equal, "
         f"{len(result.checks)} checks",
     )
+
+
+def _why(check: Check) -> str:
+    if not check.findings:
+        return check.detail
+    finding = check.findings[0]
+    if finding.pfn is None:
+        return finding.message
+    place = f"pfn {finding.pfn:#x}, GPA {finding.gpa or 0:#x}"
+    return f"{finding.message}: {place} ({finding.owner or 'owner unknown'})"
 
 
 def reproduce_command(

@@ -15,7 +15,11 @@ from kernel.errors import KernelError
 
 # Commands are imported when they are asked for: `jumpback run` must not pay for the bench's imports.
 _COMMANDS = {
-    "demo": ("harness.cli.demo", "demo_command", "Run the main job on a real kernel, with a report."),
+    "demo": (
+        "harness.cli.demo",
+        "demo_command",
+        "Run the main job on a real kernel, with a report.",
+    ),
     "run": ("harness.cli.run", "run_group", "Run one scenario and prove its result."),
     "list": ("harness.cli.listing", "list_command", "List scenarios, their options and tampers."),
     "kernel": ("harness.cli.kernel", "kernel_group", "Build and list kernels under test."),

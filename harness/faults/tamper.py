@@ -108,7 +108,7 @@ _ALL = (
         "nonce",
         "the nonce in A's memory is planted anew after the resume",
         oracle="nonce",
-        stage="check",
+        stage="restore",
         after_resume=guest.replant_nonce,
     ),
     Tamper(

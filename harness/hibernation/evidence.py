@@ -69,7 +69,9 @@ class CycleEvidence:
             check.passed = False
             check.detail = str(error)
             check.findings.append(
-                Finding("image", "write-image", str(error), self.cycle, self.life, owner=error.where)
+                Finding(
+                    "image", "write-image", str(error), self.cycle, self.life, owner=error.where
+                )
             )
         else:
             header = self.image.header
@@ -211,9 +213,7 @@ class Evidence:
                 evidence.excepted.add(pfn)
         return check
 
-    def _zeroes(
-        self, check: Check, evidence: CycleEvidence, ram: jumpback_memory.GuestRam
-    ) -> None:
+    def _zeroes(self, check: Check, evidence: CycleEvidence, ram: jumpback_memory.GuestRam) -> None:
         """Pages that the image holds as a mark only were all zero at the snapshot."""
         image = evidence.image
         assert image is not None
@@ -297,9 +297,7 @@ class Evidence:
             self._add(check, evidence, zero, "restore", "in restored RAM", life=life)
         check.seconds = time.monotonic() - began
         if not check.passed:
-            ram_file.capture(
-                str(self._context.folder / f"restored-cycle-{evidence.cycle:02}.ram")
-            )
+            ram_file.capture(str(self._context.folder / f"restored-cycle-{evidence.cycle:02}.ram"))
         return check
 
     def draw(self, evidence: CycleEvidence) -> FrameMap | None:

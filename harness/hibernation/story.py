@@ -114,7 +114,8 @@ class HibernateStory:
             except CheckFailed:
                 pass
             except UnexpectedEnd as end:
-                self._fail("life", "the machine ended as expected", str(end).split("\n")[0])
+                with contextlib.suppress(CheckFailed):
+                    self._fail("life", "the machine ends as expected", str(end).split("\n")[0])
             finally:
                 self._evidence.close()
                 self._note_end()
@@ -136,6 +137,8 @@ class HibernateStory:
                 life = self._resume(machine, site, evidence)
                 result = self._wake(site)
                 self._check(site, before, timer, result)
+                if not self._all_good():
+                    return
                 self._context.result.cycles_proved = cycle
             with life.stage("finish", self._limit("check")), guest.asking():
                 checks = LivenessChecks(guest.agent, life, self._options.cycles)
@@ -170,6 +173,7 @@ class HibernateStory:
         life, guest, cycle = site.life, site.guest, site.cycle
         self._context.progress.start(f"cycle {cycle}: save", None)
         with life.stage("save", self._limit("save")):
+            self._context.reached_target()
             with guest.asking() as agent:
                 timer = arm_timer(agent, cycle)
                 before = agent.query(COUNTER, CounterState)

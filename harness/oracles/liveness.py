@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from harness.agent import Agent
+from harness.agent import Agent, AgentRefused
 from harness.agent_state import (
     CounterState,
     HibernateResult,
@@ -79,11 +79,14 @@ class LivenessChecks:
     def nonces(self, planted: Planted) -> Check:
         """A's memory and A's command line, not those of a fresh boot."""
         problems = []
-        found = self._agent.check(NONCE)
-        if found.value != planted.nonce.value:
+        try:
+            found = self._agent.check(NONCE).value
+        except AgentRefused as error:
+            found = f"nothing ({error.code})"
+        if found != planted.nonce.value:
             problems.append(
                 f"the nonce planted in A's memory: expected {planted.nonce.value!r}, "
-                f"found {found.value!r}"
+                f"found {found!r}"
             )
         hello = self._agent.hello()
         if hello.life != planted.life_nonce:
