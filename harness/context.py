@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import random
+from random import Random
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +41,7 @@ class RunContext:
     folder: Path
     result: RunResult
     progress: Progress
-    random: random.Random
+    random: Random
     started: float = field(default_factory=time.monotonic)  # the run's time zero, monotonic
 
     def now(self) -> float:

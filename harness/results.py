@@ -49,7 +49,9 @@ class FrameState(enum.IntEnum):
 class Finding:
     """One difference between expectation and capture."""
 
-    oracle: str  # "image", "image-content", "restored-memory", "coverage", "nonce", "workload", "cpu", "console", "life"
+    # "image", "image-content", "restored-memory", "coverage", "nonce", "workload", "cpu",
+    # "console" or "life"
+    oracle: str
     stage: str  # the stage that is blamed, e.g. "write-image"
     message: str
     cycle: int = 0

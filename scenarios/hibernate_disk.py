@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""hibernate-disk: save to a swap disk, power off, boot, resume; proved page by page from outside."""
+"""hibernate-disk: save to a swap disk, power off, boot, resume; proved from outside."""
 
 from __future__ import annotations
 

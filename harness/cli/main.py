@@ -13,7 +13,7 @@ import click
 from harness.errors import JumpbackError, UsageError
 from kernel.errors import KernelError
 
-# Commands are imported when they are asked for: `jumpback run` must not pay for the bench's imports.
+# Commands are imported when asked for: `jumpback run` must not pay for the bench's imports.
 _COMMANDS = {
     "demo": (
         "harness.cli.demo",
@@ -97,6 +97,6 @@ def run() -> None:
         print("jumpback: interrupted; machines stopped, artifacts kept", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output went away (`jumpback … | head`): nothing to say, nobody to say it to.
+        # The reader of our output went away (`jumpback … | head`): nobody is left to talk to.
         sys.stderr.close()
         sys.exit(0)

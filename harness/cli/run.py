@@ -23,7 +23,7 @@ _COMMON: list[click.Option] = [
         default="6.1",
         show_default=True,
         metavar="VERSION|PATH",
-        help="A kernel of the catalogue, a kernel build tree, or a folder with bzImage and vmlinux.",
+        help="Of the catalogue, a kernel build tree, or a folder with bzImage and vmlinux.",
     ),
     click.Option(
         ["--arch"], type=click.Choice(["x86_64", "i386"]), default="x86_64", show_default=True

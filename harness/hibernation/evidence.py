@@ -266,7 +266,7 @@ class Evidence:
                 check.findings.append(
                     self._finding("coverage", "snapshot", f"page {words}", evidence, pfn)
                 )
-        for pfn, text in list(accounting.oddities)[:LISTED]:
+        for odd, text in list(accounting.oddities)[:LISTED]:
             check.findings.append(
                 self._finding("coverage", "snapshot", text, evidence, pfn if pfn else None)
             )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import random
+from random import Random
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from harness.symbols import Symbols
 class TamperSite:
     """``done``: what the tamper did, in its own words, for the report."""
 
-    random: random.Random
+    random: Random
     symbols: Symbols
     disk: Path
     planted: Planted

@@ -18,6 +18,7 @@ import pytest
 from kernel import builder, make
 from kernel.catalogue import find
 from kernel.errors import ConfigError, KernelBuildError, KernelError, PatchError
+from kernel.progress import Silent
 from kernel.tests.fake_kernel import FakeKernel
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -135,6 +136,23 @@ def test_interrupt_ends_make_and_leaves_nothing(
     assert_builds_again(fake)
 
 
+def test_interrupt_in_a_process_that_lives_on_ends_make(fake: FakeKernel) -> None:
+    pid_file = fake.witness / "pid"
+    fake.put_package(pause=f"echo $$$$ > {pid_file}.new; mv {pid_file}.new {pid_file}; sleep 40")
+
+    class Interrupter(Silent):
+        def update(self, done: int, text: str = "") -> None:
+            wait_until(pid_file.exists, "the build reaches its middle")
+            raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        builder.build(fake.row(), progress=Interrupter(), cache=fake.cache)
+    assert time.monotonic() - started < LIMIT
+    assert not running(int(pid_file.read_text()))
+    assert leftovers(fake) == []
+
+
 def test_kill_leaves_nothing_half_made(
     stuck: tuple[FakeKernel, subprocess.Popen[str], int]
 ) -> None:
@@ -194,12 +212,21 @@ def test_series_is_applied_in_order(fake: FakeKernel, tmp_path: Path) -> None:
     assert builder.build(fake.row(), cache=fake.cache).vmlinux.read_text() == "hello\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        PATCH.format(old="bonjour", new="salut"),
+        # Would apply with fuzz: the line is there, its neighbour is another one.
+        PATCH.format(old="hello", new="salut").replace("@@ -1 +1 @@\n", "@@ -1,2 +1,2 @@\n who\n"),
+    ],
+    ids=["other line", "other context"],
+)
 def test_patch_that_does_not_apply_is_named_and_leaves_nothing(
-    fake: FakeKernel, tmp_path: Path
+    fake: FakeKernel, tmp_path: Path, text: str
 ) -> None:
     fake.put_package()
     patch = tmp_path / "wrong.patch"
-    patch.write_text(PATCH.format(old="bonjour", new="salut"))
+    patch.write_text(text)
     with pytest.raises(PatchError, match="wrong.patch: patch 1 of 1 does not apply"):
         builder.build(fake.row(patches=(patch,)), cache=fake.cache)
     assert list((fake.cache.root / "sources").iterdir()) == []
