@@ -41,6 +41,11 @@ class Tamper:
     disk_mib: int = 0  # swap disk size; 0: as usual
 
     @property
+    def acts_by_configuration(self) -> bool:
+        """It changes what the run is made of; no hook says what it did."""
+        return bool(self.append_to_next_life or self.disk_mib)
+
+    @property
     def expect(self) -> str:
         where = f", oracle {self.oracle}" if self.oracle else ""
         stage = f", stage {self.stage}" if self.stage else ""

@@ -86,6 +86,7 @@ class HibernateStory:
         self._swap = context.folder / "swap.raw"
         self._evidence = Evidence(context)
         self._lives_of_cycle: list[Life] = []
+        self._done: list[str] = []  # by tampers
         if options.compressor == "lz4" and not self._has_lz4():
             raise SkipError(
                 f"kernel {context.kernel.release} cannot compress its image with LZ4 "
@@ -132,6 +133,7 @@ class HibernateStory:
                 site = TamperSite(
                     self._context.random, self._symbols, self._swap, planted, cycle, life, guest
                 )
+                site.done = self._done
                 self._lives_of_cycle = [life]
                 evidence, before, timer = self._save(site)
                 life = self._resume(machine, site, evidence)
@@ -140,6 +142,7 @@ class HibernateStory:
                 if not self._all_good():
                     return
                 self._context.result.cycles_proved = cycle
+                self._note_memory()
             with life.stage("finish", self._limit("check")), guest.asking():
                 checks = LivenessChecks(guest.agent, life, self._options.cycles)
                 self._record(checks.finished_file())
@@ -322,6 +325,13 @@ class HibernateStory:
             Check("hibernation ends the life", "life", True, cycle=life.record.cycle, compared=1)
         )
 
+    def _note_memory(self) -> None:
+        """The rig's own resident memory after each cycle: it must not grow."""
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        sizes = self._context.result.properties.get("rig_rss_kib_by_cycle", "")
+        kib = pages * os.sysconf("SC_PAGESIZE") // 1024
+        self._context.result.properties["rig_rss_kib_by_cycle"] = f"{sizes} {kib}".strip()
+
     def _fresh_boot(self, event: Event) -> bool:
         """Whether a kernel that was to resume has started user space instead."""
         if isinstance(event, GuestSaid):
@@ -376,6 +386,8 @@ class HibernateStory:
     def _note_end(self) -> None:
         """Where the last life stopped, and what its console said last."""
         result = self._context.result
+        if self._done:
+            result.properties["tampered"] = "; ".join(self._done)
         if not result.lives:
             return
         last = result.lives[-1]

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``jumpback bench``: how fast the rig is, as ratios measured in one run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+import click
+
+from harness.bench import cycle, native
+from harness.bench.figures import Figure
+from harness.progress import Progress
+
+PARTS = ("compare", "read", "capture", "cycle", "memory")
+
+
+@click.command("bench")
+@click.option(
+    "--only", multiple=True, type=click.Choice(PARTS), help="This part alone (several times)."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.01),
+    default=1.0,
+    show_default=True,
+    help="Least time for each C++ benchmark.",
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How often bare and verified cycles take turns.",
+)
+@click.option(
+    "--cycles",
+    type=click.IntRange(min=3),
+    default=20,
+    show_default=True,
+    help="Cycles over which the rig's memory is watched.",
+)
+@click.option("--json", "as_json", is_flag=True, help="As one JSON document on stdout.")
+def bench_command(
+    only: tuple[str, ...], seconds: float, pairs: int, cycles: int, as_json: bool
+) -> None:
+    """Measure the rig. Each number is a ratio to what a user would run instead, or to the bare
+    operation, in the same run; beside it stands the physical limit.
+
+    \b
+      compare   all-RAM comparison against memcmp
+      read      image reading against the bare decompressor
+      capture   RAM capture against memcpy of what is resident
+      cycle     a verified cycle against the bare QEMU commands
+      memory    the rig's own memory over many cycles
+
+    A missed aim is shown and does not fail: hosts differ. Run it on a quiet machine.
+    """
+    chosen = only or PARTS
+    figures: list[Figure] = []
+    with Progress() as progress:
+        if set(chosen) & {"compare", "read", "capture"}:
+            progress.start("build the benchmarks", None)
+            native.build()
+        for part in PARTS:
+            if part not in chosen:
+                continue
+            progress.start(f"bench {part}", None)
+            if part == "compare":
+                figures += native.comparison(seconds)
+            elif part == "read":
+                figures += native.reading(seconds)
+            elif part == "capture":
+                figures += native.capturing(seconds)
+            elif part == "cycle":
+                figures.append(cycle.verified_cycle(pairs, 256, progress.note))
+            else:
+                figures.append(cycle.flat_memory(cycles))
+        progress.done()
+    if as_json:
+        rows = [{**asdict(f), "aim": f.aim.value, "reached": f.reached} for f in figures]
+        click.echo(json.dumps({"schema": "jumpback.bench/1", "figures": rows}, indent=2))
+        return
+    for figure in figures:
+        mark = "ok  " if figure.reached else "MISS"
+        click.echo(
+            f"{mark} {figure.name}: {figure.measured}, {figure.ratio:.2f} of {figure.baseline} "
+            f"(aim {figure.aim.value} {figure.target})"
+        )
+        click.echo(f"       limit: {figure.limit}")
+    sys.stdout.flush()
