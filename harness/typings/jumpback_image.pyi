@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Linux hibernation images (swsusp) in buffers: read, check, compare, alter, write.
 
-Buffers go in without a copy (bytes, bytearray, mmap, memoryview: anything contiguous) and come out as
-read-only memoryviews that keep the image alive. `parse` runs without the GIL. docs/image-format.md tells
+Buffers go in without a copy (bytes, bytearray, mmap, memoryview: anything contiguous) and come
+out as
+read-only memoryviews that keep the image alive. `parse` runs without the GIL. docs/image-
+format.md tells
 what the fields mean. Page frame numbers are plain ints; offsets and lengths are bytes.
 """
 from typing import TypedDict
@@ -107,8 +109,10 @@ def parse(
     check_reserved: bool = True,
     pfn_limit: int | None = None,
 ) -> Image:
-    """Read an image whose swap header is page `header_page` (resume_offset for a swap file: the buffer is
-    then the whole block device). `ignore_signature`: also one that a resume has consumed. `pfn_limit`: the
+    """Read an image whose swap header is page `header_page` (resume_offset for a swap file:
+    the buffer is
+    then the whole block device). `ignore_signature`: also one that a resume has consumed.
+    `pfn_limit`: the
     machine's first pfn that is not RAM. Raises ImageError, naming the place."""
 
 class Problem:
@@ -127,7 +131,8 @@ def verify(
     pfn_limit: int | None = None,
     most: int = 64,
 ) -> list[Problem]:
-    """Empty: sound. Else what parse() would raise and, for a stream that is damaged, every further unit that
+    """Empty: sound. Else what parse() would raise and, for a stream that is damaged, every
+    further unit that
     does not decompress, `most` in all."""
 
 class PageDifference:
@@ -175,9 +180,12 @@ class PatchReport:
     @property
     def crc32_after(self) -> int: ...
 
-# The three below alter the image in a writable buffer (e.g. a shared mmap of the disk) so that a kernel still
-# accepts it. They raise ImageError and leave the buffer alone if the image does not parse, the frame is not
-# stored in it, or the changed unit does not compress into the disk pages it has. `fix_crc=False` leaves the
+# The three below alter the image in a writable buffer (e.g. a shared mmap of the disk) so that
+# a kernel still
+# accepts it. They raise ImageError and leave the buffer alone if the image does not parse, the
+# frame is not
+# stored in it, or the changed unit does not compress into the disk pages it has.
+# `fix_crc=False` leaves the
 # header's CRC32 as it was; a kernel then refuses the image.
 
 def replace_page(
@@ -232,6 +240,8 @@ def write_image(
     platform_mode: bool = False,
     hardware_signature: int | None = None,
 ) -> None:
-    """Write an image as a kernel would into a writable buffer of whole pages: `data` has 4096 bytes for each of
-    `pfns` (ascending), `zero_pfns` (ascending) are marked as zero pages. Raises ImageError if it does not fit,
+    """Write an image as a kernel would into a writable buffer of whole pages: `data` has 4096
+    bytes for each of
+    `pfns` (ascending), `zero_pfns` (ascending) are marked as zero pages. Raises ImageError if
+    it does not fit,
     ValueError for an unknown arch or compression."""
