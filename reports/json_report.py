@@ -134,6 +134,7 @@ def parse(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         at_end = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
+        at_end = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
         cut = " (the file seems to be cut short)" if at_end else ""
         raise UsageError(
             f"damaged JSON at line {error.lineno} column {error.colno}: {error.msg}{cut}"

@@ -35,7 +35,7 @@ def render(result: RunResult) -> str:
     document = junitparser.JUnitXml(name="jumpback")
     document.add_testsuite(_suite(result))
     document.update_statistics()
-    body: str = document.tostring().decode("us-ascii")  # character references, see ElementTree
+    body: str = document.tostring().decode("utf-8")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
 
 

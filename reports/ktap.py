@@ -80,7 +80,8 @@ def _check(result: RunResult, number: int, check: Check) -> list[str]:
     if check.detail:
         lines.append(f"# {name}: {wording.clean_line(check.detail)}")
     unit = "pages or items compared"
-    lines.append(f"# {name}: {check.compared} {unit}, {check.seconds:.3f} s, oracle {check.oracle}")
+    oracle = wording.clean_line(check.oracle)
+    lines.append(f"# {name}: {check.compared} {unit}, {check.seconds:.3f} s, oracle {oracle}")
     for rule in check.rules:
         uses = f"excused {wording.count(rule.uses, 'page')}" if rule.uses else "not used"
         reason = wording.clean_line(rule.reason)
