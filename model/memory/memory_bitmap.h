@@ -2,7 +2,7 @@
 //
 // struct memory_bitmap of kernel/power/snapshot.c, read from captured memory: a list of zones, each
 // with a radix tree whose leaves are pages of bits. The layout has been the same since 3.16 and is
-// here without debug information (w = word size; checked in 5.10, 6.1 and 6.12):
+// here without debug information (w = word size; checked in 6.1 and 6.12):
 //   memory_bitmap      zones@0 (list_head), p_list@2w, cur@3w
 //   mem_zone_bm_rtree  list@0, nodes@2w, leaves@4w, start_pfn@6w, end_pfn@7w, rtree@8w, levels@9w,
 //   blocks@9w+4 rtree_node         list@0, data@2w linked_page        next@0

@@ -149,7 +149,7 @@ TEST_F(CompareTest, DifferentMachinesAreRefused) {
 TEST_F(CompareTest, ImageAgainstRam) {
     const std::vector<std::uint64_t> pfns{3, 9, 20};
     std::vector<std::byte> data;
-    for (const std::uint64_t pfn : {3, 20}) {
+    for (const std::uint64_t pfn : {3U, 20U}) {
         data.insert(data.end(), left_.begin() + static_cast<std::ptrdiff_t>(pfn * kPageSize),
                     left_.begin() + static_cast<std::ptrdiff_t>((pfn + 1) * kPageSize));
     }

@@ -85,7 +85,7 @@ TEST(Frames, FrameOfIsTheInverse) {
         const auto kernel = guest.open(view);
         ASSERT_TRUE(kernel.ok());
         const FrameTable& frames = (*kernel)->frames();
-        for (const std::uint64_t pfn : {0, 1, 777, 2047}) {
+        for (const std::uint64_t pfn : {0U, 1U, 777U, 2047U}) {
             const Gva address{guest.virt(guest.page_struct(pfn))};
             EXPECT_EQ(frames.frame_of(address).value(), Pfn{pfn});
             EXPECT_FALSE(frames.frame_of(Gva{address.raw + 4}).ok());
