@@ -29,7 +29,7 @@ _FLAGS = (
 # i686: 64-bit numbers are read and written whole (cmpxchg8b), and no CPU model is too old for it.
 _ARCH_FLAGS: dict[str, list[str]] = {
     "x86_64": [],
-    "i386": ["-m32", "-march=i686", "-Wno-psabi", "-D_TIME_BITS=64"],
+    "i386": ["-m32", "-march=i686", "-Wno-psabi"],
 }
 
 # For scripts that the guest's shell starts by name through another program; the shell itself
