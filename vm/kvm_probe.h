@@ -46,6 +46,8 @@ class KvmSystem {
     KvmSystem() = default;
     KvmSystem(const KvmSystem&) = delete;
     KvmSystem& operator=(const KvmSystem&) = delete;
+    KvmSystem(KvmSystem&&) = delete;
+    KvmSystem& operator=(KvmSystem&&) = delete;
     virtual ~KvmSystem() = default;
 
     // All as the system calls: negative on failure, with errno set.

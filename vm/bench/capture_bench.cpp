@@ -29,7 +29,7 @@ namespace {
 
 using namespace jumpback;
 
-constexpr std::uint64_t kSize = 256 * 1024 * 1024;  // bytes
+constexpr std::uint64_t kSize = std::uint64_t{256} * 1024 * 1024;  // bytes
 constexpr const char* kFolder = "/dev/shm";
 
 // Seconds that `work` takes.
@@ -61,6 +61,8 @@ class Bench {
     }
     Bench(const Bench&) = delete;
     Bench& operator=(const Bench&) = delete;
+    Bench(Bench&&) = delete;
+    Bench& operator=(Bench&&) = delete;
     ~Bench() { std::filesystem::remove_all(folder_); }
 
     const RamFile& ram() const { return *ram_; }
@@ -119,7 +121,7 @@ class Bench {
         if (!fd.valid() || ::ftruncate(fd.get(), kSize) != 0) {
             die("ram");
         }
-        const std::uint64_t run = layout == 2 ? kPageSize : 1024 * 1024;
+        const std::uint64_t run = layout == 2 ? kPageSize : std::uint64_t{1024} * 1024;
         std::vector<std::uint64_t> words(run / 8);
         std::uint64_t value = 1;
         for (std::uint64_t at = 0; at < kSize; at += layout == 0 ? run : 2 * run) {

@@ -272,7 +272,7 @@ Status CapturePool::prepare(const RamFile& ram) {
     if (!slot) {
         return slot.error();
     }
-    const Status warmed = capture_pool_detail::warm_up(*slot.value(), *wanted, state_->size.raw);
+    Status warmed = capture_pool_detail::warm_up(*slot.value(), *wanted, state_->size.raw);
     capture_pool_detail::give_back(*state_, std::move(slot).value());
     if (warmed) {
         capture_pool_detail::populate(ram.bytes().data(), *wanted, MADV_POPULATE_READ);

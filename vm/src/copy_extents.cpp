@@ -9,8 +9,9 @@
 namespace jumpback {
 namespace {
 
-constexpr std::uint64_t kPiece = 4 * 1024 * 1024;         // bytes a worker takes at a time
-constexpr std::uint64_t kWorthAThread = 8 * 1024 * 1024;  // bytes: about 0.7 ms, ten thread starts
+constexpr std::uint64_t kPiece = std::uint64_t{4} * 1024 * 1024;  // bytes a worker takes at a time
+constexpr std::uint64_t kWorthAThread =
+    std::uint64_t{8} * 1024 * 1024;   // bytes: about 0.7 ms, ten thread starts
 constexpr unsigned kMostWorkers = 4;  // beyond that memory bandwidth, not cores, is the limit
 
 unsigned choose_workers(std::uint64_t bytes) {

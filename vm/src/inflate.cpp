@@ -11,7 +11,7 @@ namespace jumpback {
 namespace {
 
 constexpr int kGzipOnly = 16 + MAX_WBITS;  // zlib.h: 16 selects the gzip header
-constexpr std::size_t kFirstGuess = 64 * 1024;
+constexpr std::size_t kFirstGuess = std::size_t{64} * 1024;
 
 struct Inflater {
     z_stream stream{};
@@ -19,6 +19,8 @@ struct Inflater {
     Inflater() { ready = inflateInit2(&stream, kGzipOnly) == Z_OK; }
     Inflater(const Inflater&) = delete;
     Inflater& operator=(const Inflater&) = delete;
+    Inflater(Inflater&&) = delete;
+    Inflater& operator=(Inflater&&) = delete;
     ~Inflater() {
         if (ready) {
             inflateEnd(&stream);

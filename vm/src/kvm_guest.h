@@ -18,6 +18,8 @@ class KvmGuest {
     explicit KvmGuest(KvmSystem& system) : system_(system) {}
     KvmGuest(const KvmGuest&) = delete;
     KvmGuest& operator=(const KvmGuest&) = delete;
+    KvmGuest(KvmGuest&&) = delete;
+    KvmGuest& operator=(KvmGuest&&) = delete;
     ~KvmGuest();
 
     // Creates VM, memory, vCPU; `kvm` is the opened device and stays the caller's.

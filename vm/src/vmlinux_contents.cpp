@@ -11,9 +11,11 @@
 namespace jumpback {
 namespace {
 
-constexpr std::uint64_t kBannerLimit = 1024;              // bytes; real banners stay below 300
-constexpr std::uint64_t kConfigLimit = 16 * 1024 * 1024;  // bytes; a full .config has 0.3 MB
-constexpr std::uint64_t kReadLimit = 256 * 1024 * 1024;   // bytes; no kernel image is larger
+constexpr std::uint64_t kBannerLimit = 1024;  // bytes; real banners stay below 300
+constexpr std::uint64_t kConfigLimit =
+    std::uint64_t{16} * 1024 * 1024;  // bytes; a full .config has 0.3 MB
+constexpr std::uint64_t kReadLimit =
+    std::uint64_t{256} * 1024 * 1024;  // bytes; no kernel image is larger
 constexpr std::string_view kBannerStart = "Linux version ";
 
 std::string_view text_of(const std::vector<std::byte>& bytes) {

@@ -14,7 +14,7 @@ namespace {
 // Offsets as in Documentation/x86/boot.rst, spelled out here a second time on purpose.
 class Image {
   public:
-    Image() : bytes_(std::size_t{5} * 512 + 64 * 16) {
+    Image() : bytes_(std::size_t{5} * 512 + std::size_t{64} * 16) {
         put<std::uint8_t>(0x1f1, 4);
         put<std::uint32_t>(0x1f4, 64);
         put<std::uint16_t>(0x1fe, 0xaa55);

@@ -19,7 +19,7 @@ namespace {
 using test::SparseRam;
 using test::TempFolder;
 
-constexpr std::uint64_t kMiB = 1024 * 1024;
+constexpr std::uint64_t kMiB = std::uint64_t{1024} * 1024;
 constexpr std::uint64_t kSize = 64 * kMiB;
 
 std::size_t files_in(const std::string& folder) {

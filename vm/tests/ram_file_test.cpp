@@ -19,7 +19,7 @@ namespace {
 using test::SparseRam;
 using test::TempFolder;
 
-constexpr std::uint64_t kMiB = 1024 * 1024;
+constexpr std::uint64_t kMiB = std::uint64_t{1024} * 1024;
 
 std::string error_of(const TempFolder& folder, std::vector<RamRegion> regions) {
     const auto ram = RamFile::open(folder / "ram", std::move(regions));
