@@ -69,7 +69,9 @@ class Channels:
 
     qmp: int
     gdb: int
-    console: int  # ttyS0
+    # ttyS0: a pipe's end. The guest writes byte by byte; a socket buffer is full after some 280
+    # such writes, and the kernel's polled console then drops characters (measured).
+    console: int
     agent: int  # ttyS1
     ram: int
 
@@ -92,8 +94,10 @@ def qemu_command(
     argv += ["-action", "reboot=shutdown,shutdown=pause,panic=none"]
     # The host's clock runs on between the lives of a cycle, as a real board's does.
     argv += ["-rtc", "base=utc,clock=host"]
-    for name in ("qmp", "gdb", "console", "agent"):
+    for name in ("qmp", "gdb", "agent"):
         argv += ["-chardev", f"socket,id={name},fd={getattr(channels, name)}"]
+    argv += ["-add-fd", f"fd={channels.console},set=1"]
+    argv += ["-chardev", "file,id=console,path=/dev/fdset/1,append=on"]
     argv += ["-mon", "chardev=qmp,mode=control", "-gdb", "chardev:gdb"]
     argv += ["-serial", "chardev:console", "-serial", "chardev:agent"]
     # Tells a triple fault from a reset that was asked for (target/i386/tcg/excp_helper.c).

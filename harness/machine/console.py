@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import collections
 import enum
+import os
 import re
 import select
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -59,14 +59,15 @@ def classify(line: str) -> Severity:
 
 
 class Console:
-    """Reads ``sock``, which it owns, in a thread until end-of-file or ``close()``.
+    """Reads ``pipe``, a descriptor that it owns, in a thread until end-of-file or ``close()``.
 
     ``on_line(text)`` runs in that thread for every line, in order. The log gets the bytes as they
     came; the text has no carriage returns and no bytes that are not UTF-8.
     """
 
-    def __init__(self, sock: socket.socket, log: Path, on_line: Callable[[str], None]) -> None:
-        self._sock = sock
+    def __init__(self, pipe: int, log: Path, on_line: Callable[[str], None]) -> None:
+        self._pipe = pipe
+        self._stop, self._stopped = os.pipe()  # closing the second ends the thread
         self._on_line = on_line
         self._log = log.open("ab", buffering=0)
         self._tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
@@ -79,36 +80,34 @@ class Console:
         partial = bytes(self._partial)
         return list(self._tail) + ([_text(partial)] if partial else [])
 
-    def send(self, data: bytes) -> None:
-        """Types ``data`` at the console. Raises OSError if the machine is gone."""
-        self._sock.sendall(data)
-
     def drain(self, timeout: float) -> None:
         """After the machine's end: until all that it wrote is in the log."""
         self._thread.join(timeout)
 
     def close(self) -> None:
         """Stops reading. Safe to call twice."""
-        try:
-            self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # already gone
+        if self._stopped < 0:
+            return
+        os.close(self._stopped)
+        self._stopped = -1
         if self._thread is not threading.current_thread():
             self._thread.join()
-        self._sock.close()
+        os.close(self._pipe)
+        os.close(self._stop)
         self._log.close()
 
     def _read(self) -> None:
         poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
+        poll.register(self._pipe, select.POLLIN)
+        poll.register(self._stop, select.POLLIN)
         while True:
             if self._partial_panic() and not poll.poll(PARTIAL_LINE_DELAY * 1000):
                 self._line(bytes(self._partial))
                 self._partial.clear()
-            try:
-                data = self._sock.recv(65536)
-            except OSError:
-                break
+            ready = [descriptor for descriptor, _ in poll.poll()]
+            if self._pipe not in ready:
+                break  # told to stop, and all that had come is read
+            data = os.read(self._pipe, 65536)
             if not data:
                 break
             self._log.write(data)

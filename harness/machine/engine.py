@@ -8,6 +8,8 @@ whoever calls owns it while the machine stands still.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import queue
 import shlex
 import socket
@@ -39,6 +41,7 @@ from harness.machine.rsp import GdbError
 
 START_LIMIT = 20.0  # seconds until QEMU answers; usual: 0.1
 STOP_LIMIT = 10.0  # seconds until all CPUs stand still; usual: below 0.01
+CONSOLE_BUFFER = 1 << 20  # bytes, the most that an unprivileged process may ask for
 QUIT_LIMIT = 5.0  # seconds until QEMU has ended by itself; then it is killed
 
 
@@ -70,20 +73,26 @@ class Engine:
         self.ram = RamFile(config.memory)
         ours: dict[str, socket.socket] = {}
         self._theirs: dict[str, socket.socket] = {}
-        for name in ("qmp", "gdb", "console", "agent"):
+        for name in ("qmp", "gdb", "agent"):
             ours[name], self._theirs[name] = socket.socketpair()
+        _widen(self._theirs["agent"])
+        console, self._console_end = os.pipe()
+        fcntl.fcntl(self._console_end, fcntl.F_SETPIPE_SZ, CONSOLE_BUFFER)
         channels = Channels(
-            **{name: sock.fileno() for name, sock in self._theirs.items()}, ram=self.ram.fd
+            **{name: sock.fileno() for name, sock in self._theirs.items()},
+            console=self._console_end,
+            ram=self.ram.fd,
         )
         self.argv = qemu_command(config, channels, self._log, command_line)
         self._folder = folder
-        self._pass_fds = [sock.fileno() for sock in self._theirs.values()] + [self.ram.fd]
+        self._pass_fds = [sock.fileno() for sock in self._theirs.values()]
+        self._pass_fds += [self._console_end, self.ram.fd]
         self.agent = ours["agent"]
         self.qmp = QmpClient(ours["qmp"], self._take_qmp, self._lose_qmp)
         self.gdb = GdbClient(ours["gdb"])
         self.breakpoints = BreakpointSet(self.gdb)
         self._threads: list[int] = []
-        self._console = Console(ours["console"], folder / "console.log", self._take_line)
+        self._console = Console(console, folder / "console.log", self._take_line)
 
     def start(self) -> None:
         (self._folder / "qemu.args").write_text(shlex.join(self.argv) + "\n")
@@ -94,8 +103,7 @@ class Engine:
             self._take_exit,
             self._config.environment,
         )
-        for sock in self._theirs.values():
-            sock.close()
+        self._close_theirs()
         try:
             self.qmp.connect(START_LIMIT)
             self.gdb.connect()
@@ -334,6 +342,23 @@ class Engine:
     def close(self) -> None:
         """After ``kill``: gives back what is left."""
         self.agent.close()
+        self._close_theirs()
+        self.ram.close()
+
+    def _close_theirs(self) -> None:
+        """The machine's ends, so that its death is an end-of-file at ours. Safe to call twice."""
         for sock in self._theirs.values():
             sock.close()
-        self.ram.close()
+        if self._console_end >= 0:
+            os.close(self._console_end)
+            self._console_end = -1
+
+
+def _widen(sock: socket.socket) -> None:
+    """As large a send buffer as we may have: each byte that a serial port sends takes a whole
+    socket buffer of the kernel's. Without it the agent's protocol repeats what was lost."""
+    size = 32 << 20
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, 32, size)  # SO_SNDBUFFORCE, with CAP_NET_ADMIN
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)  # the system's limit holds

@@ -50,7 +50,8 @@ def test_ram_is_the_shared_file() -> None:
 def test_serial_ports_are_console_then_agent() -> None:
     argv = command()
     assert values(argv, "-serial") == ["chardev:console", "chardev:agent"]
-    assert "socket,id=console,fd=5" in values(argv, "-chardev")
+    assert "fd=5,set=1" in values(argv, "-add-fd")
+    assert "file,id=console,path=/dev/fdset/1,append=on" in values(argv, "-chardev")
     assert "socket,id=agent,fd=6" in values(argv, "-chardev")
     assert values(argv, "-mon") == ["chardev=qmp,mode=control"]
     assert values(argv, "-gdb") == ["chardev:gdb"]
