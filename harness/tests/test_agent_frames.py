@@ -22,6 +22,7 @@ bodies = values.map(lambda value: f"REP a-1 ok k={escape(value)}")
 garbage = st.binary(max_size=60)
 
 
+@settings(deadline=None)
 @given(values)
 def test_escaping_is_undone_and_leaves_one_plain_word(value: str) -> None:
     word = escape(value)
@@ -34,8 +35,8 @@ def test_a_nul_is_refused() -> None:
         escape("a\0b")
 
 
-@given(st.lists(st.tuples(bodies, garbage), min_size=1, max_size=5), st.integers(1, 50))
 @settings(deadline=None)
+@given(st.lists(st.tuples(bodies, garbage), min_size=1, max_size=5), st.integers(1, 50))
 def test_garbage_between_frames_is_skipped_however_the_stream_is_cut(
     parts: list[tuple[str, bytes]], step: int
 ) -> None:
@@ -47,6 +48,7 @@ def test_garbage_between_frames_is_skipped_however_the_stream_is_cut(
     assert [body for body in map(parse_line, lines) if body is not None] == [b for b, _ in parts]
 
 
+@settings(deadline=None)
 @given(bodies, st.data())
 def test_a_damaged_frame_is_never_taken_for_another(body: str, data: st.DataObject) -> None:
     frame = bytearray(make_frame(body))
@@ -56,6 +58,7 @@ def test_a_damaged_frame_is_never_taken_for_another(body: str, data: st.DataObje
     assert all(other is None for other in found)
 
 
+@settings(deadline=None)
 @given(bodies, garbage.filter(lambda junk: b"\n" not in junk))
 def test_a_frame_glued_to_garbage_is_found(body: str, junk: bytes) -> None:
     # The LF before the frame is what got lost here.

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from harness import guest_image
 from harness.guest_cpio import Entry, directory, regular, symlink, write_cpio
@@ -149,6 +149,7 @@ names = st.text(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, st.binary(max_size=50), max_size=6))
 def test_cpio_is_padded_and_ordered(files: dict[str, bytes]) -> None:
     archive = write_cpio({f"/d/{name}": regular(data) for name, data in files.items()})
