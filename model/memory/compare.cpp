@@ -82,21 +82,29 @@ class PageJudge {
         }
     }
 
-    // Whether rules together allow all of `bits` to differ; notes the rules that helped.
+    // Whether rules together allow all of `bits` to differ; only then are the rules that helped
+    // noted.
     static bool allowed(const std::vector<const ExceptionRange*>& ranges, Gpa gpa,
                         std::uint8_t bits, std::vector<std::uint32_t>& rules) {
         unsigned left = bits;
+        std::vector<std::uint32_t> helped;
         for (const ExceptionRange* range : ranges) {
             if (gpa < range->gpa || gpa.raw - range->gpa.raw >= range->length.raw ||
                 (left & range->mask) == 0) {
                 continue;
             }
             left &= ~static_cast<unsigned>(range->mask);
-            if (std::find(rules.begin(), rules.end(), range->rule) == rules.end()) {
-                rules.push_back(range->rule);
+            helped.push_back(range->rule);
+        }
+        if (left != 0) {
+            return false;
+        }
+        for (const std::uint32_t rule : helped) {
+            if (std::find(rules.begin(), rules.end(), rule) == rules.end()) {
+                rules.push_back(rule);
             }
         }
-        return left == 0;
+        return true;
     }
 
     const CompareOptions& options_;

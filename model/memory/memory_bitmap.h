@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // struct memory_bitmap of kernel/power/snapshot.c, read from captured memory: a list of zones, each
-// with a radix tree whose leaves are pages of bits. The layout has been the same since 3.16 and is
+// with a radix tree whose leaves are pages of bits. The layout is stable and stands
 // here without debug information (w = word size; checked in 6.1 and 6.12):
 //   memory_bitmap      zones@0 (list_head), p_list@2w, cur@3w
 //   mem_zone_bm_rtree  list@0, nodes@2w, leaves@4w, start_pfn@6w, end_pfn@7w, rtree@8w, levels@9w,
