@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Exceptions, checks and verdicts: no death may be taken for another."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import runner
+from harness.context import RunContext, RunOptions
+from harness.errors import (
+    BuildError,
+    GuestHang,
+    GuestPanic,
+    InfraError,
+    LostMachine,
+    SkipError,
+    UsageError,
+)
+from harness.guest_image import GuestImage
+from harness.progress import Progress
+from harness.results import Check, Finding, RunResult
+from harness.scenario import Scenario, ScenarioOption
+from harness.verdict import Verdict
+from kernel import KernelUnderTest
+from kernel.errors import KernelBuildError, PackageError
+from reports import json_report
+
+pytestmark = pytest.mark.timeout(20)
+
+Story = Callable[[RunContext, Mapping[str, Any]], None]
+
+
+class _NoSymbols:
+    arch = "x86_64"
+
+    def __init__(self, _: Path) -> None:
+        pass
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., RunResult]:
+    """Runs a story through the real runner; only kernel and guest are not built."""
+    tested = KernelUnderTest(
+        "6.1", "6.1", "x86_64", "6.1.0-test", tmp_path, tmp_path, None, "", "", ()
+    )
+    monkeypatch.setattr(runner.kernel, "resolve", lambda *_, **__: tested)
+    monkeypatch.setattr(
+        runner, "build_guest", lambda *_, **__: GuestImage(tmp_path, "key", "x86_64", 1)
+    )
+    monkeypatch.setattr(runner, "Symbols", _NoSymbols)
+
+    def run(story: Story, **options: Any) -> RunResult:
+        scenario = Scenario("test-story", "", "", story, (ScenarioOption("size", "", 3),))
+        chosen = RunOptions(accel="tcg", out=tmp_path / "run", **options)
+        return runner.run_scenario(scenario, chosen, {"size": 3}, Progress(quiet=True))
+
+    return run
+
+
+def _check(passed: bool) -> Check:
+    findings = [] if passed else [Finding("coverage", "snapshot", "page is missing", pfn=0x10)]
+    return Check("pages", "coverage", passed, findings=findings)
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (GuestPanic("oops"), Verdict.PANIC),
+        (GuestHang("slow"), Verdict.HANG),
+        (SkipError("no lz4"), Verdict.SKIP),
+        (BuildError("no symbols"), Verdict.BUILD),
+        (PackageError("mirror"), Verdict.BUILD),
+        (KernelBuildError("make", Path("log"), ["cc: error"]), Verdict.BUILD),
+        (InfraError("disk full"), Verdict.INFRA),
+        (LostMachine("killed"), Verdict.INFRA),
+        (ZeroDivisionError("a bug of ours"), Verdict.INFRA),
+    ],
+)
+def test_errors_become_verdicts(
+    play: Callable[..., RunResult], error: Exception, verdict: Verdict
+) -> None:
+    def story(_: RunContext, __: Mapping[str, Any]) -> None:
+        raise error
+
+    result = play(story)
+    assert result.verdict is verdict
+    assert str(error).split("\n")[0] in result.reason
+    assert json_report.read(result.folder / "result.json").verdict is verdict
+    assert (result.folder / "report.html").exists()
+
+
+def test_a_bug_of_the_rig_leaves_its_traceback(play: Callable[..., RunResult]) -> None:
+    def story(_: RunContext, __: Mapping[str, Any]) -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    assert "ZeroDivisionError" in (play(story).folder / "traceback.txt").read_text()
+
+
+def test_all_checks_good_is_pass(play: Callable[..., RunResult]) -> None:
+    result = play(lambda context, _: context.result.checks.append(_check(True)))
+    assert result.verdict is Verdict.PASS
+
+
+def test_no_check_at_all_is_never_pass(play: Callable[..., RunResult]) -> None:
+    result = play(lambda *_: None)
+    assert result.verdict is Verdict.INFRA
+    assert "nothing was proved" in result.reason
+
+
+def test_one_failed_check_is_fail_and_names_the_page(play: Callable[..., RunResult]) -> None:
+    def story(context: RunContext, _: Mapping[str, Any]) -> None:
+        context.record(_check(True))
+        context.record(_check(False))
+
+    result = play(story)
+    assert result.verdict is Verdict.FAIL
+    assert result.failed_stage == "snapshot"
+    assert "pfn 0x10" in result.reason
+
+
+@pytest.mark.parametrize("later", [GuestPanic("then it died"), InfraError("agent silent")])
+def test_what_comes_of_a_failed_proof_does_not_hide_it(
+    play: Callable[..., RunResult], later: Exception
+) -> None:
+    def story(context: RunContext, _: Mapping[str, Any]) -> None:
+        context.record(_check(False))
+        raise later
+
+    result = play(story)
+    assert result.verdict is Verdict.FAIL
+    assert str(later) in result.reason
+
+
+def test_ctrl_c_is_written_down_and_passed_on(
+    play: Callable[..., RunResult], tmp_path: Path
+) -> None:
+    def story(_: RunContext, __: Mapping[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play(story)
+    assert json_report.read(tmp_path / "run" / "result.json").reason == "interrupted"
+
+
+def test_a_used_run_folder_is_refused(play: Callable[..., RunResult]) -> None:
+    def story(context: RunContext, _: Mapping[str, Any]) -> None:
+        context.record(_check(True))
+
+    play(story)
+    with pytest.raises(UsageError, match="earlier run"):
+        play(story)
+
+
+def test_the_reproducing_command_names_what_differs_and_the_seed() -> None:
+    options = (ScenarioOption("cycles", "", 1), ScenarioOption("load", "", "none"))
+    scenario = Scenario("story", "", "", lambda *_: None, options)
+    command = runner.reproduce_command(
+        scenario,
+        RunOptions(cpus=2, append="a b"),
+        {"cycles": 20, "load": "none"},
+        seed=7,
+    )
+    words = shlex.split(command)
+    assert words[:3] == ["./jumpback", "run", "story"]
+    pairs = list(zip(words, words[1:]))
+    for pair in (("--cpus", "2"), ("--append", "a b"), ("--cycles", "20"), ("--seed", "7")):
+        assert pair in pairs
+    assert "--load" not in words and "--memory" not in words
+
+
+def test_parallel_runs_get_folders_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("JUMPBACK_RUNS", str(tmp_path))
+    folders = {runner._new_run_folder(None, "story") for _ in range(20)}
+    assert len(folders) == 20
