@@ -87,8 +87,7 @@ class Cache:
                 path.mkdir()
                 yield path
             finally:
-                shutil.rmtree(path, ignore_errors=True)
-                _owner_file(path).unlink(missing_ok=True)
+                _discard(path)
 
     def publish(self, made: Path, place: Path) -> None:
         """Moves the finished folder ``made`` to ``place`` in one step, on disk before it shows."""
@@ -113,17 +112,29 @@ class Cache:
         removed = []
         tmp = self.folder("tmp")
         with self.lock("tmp"):
-            for owner_file in tmp.glob("*.owner"):
-                path = owner_file.with_suffix("")
-                try:
-                    with owner_file.open("w") as owner:
+            owned = {owner_file.with_suffix("") for owner_file in tmp.glob("*.owner")}
+            # The owner file is made first and goes last, so a folder without one is nobody's.
+            for path in owned | {path for path in tmp.iterdir() if path.suffix != ".owner"}:
+                with _owner_file(path).open("w") as owner:
+                    try:
                         fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        shutil.rmtree(path, ignore_errors=True)
-                        owner_file.unlink(missing_ok=True)
+                    except BlockingIOError:
+                        continue
+                    if _discard(path):
                         removed.append(path)
-                except BlockingIOError:
-                    continue
         return removed
+
+
+def _discard(path: Path) -> bool:
+    """Removes ``path``, then its owner file; False if a dying child still writes into it.
+
+    Then the owner file stays, and the next remove_stale tries again.
+    """
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        return False
+    _owner_file(path).unlink(missing_ok=True)
+    return True
 
 
 def _owner_file(path: Path) -> Path:

@@ -71,6 +71,7 @@ class FakeKernel:
         files = {
             "Makefile": MAKEFILE.format(witness=self.witness, pause=pause),
             "greeting": "hello\n",
+            "verse": "one\ntwo\nthree\nfour\nfive\nsix\nseven\n",
         }
         with tarfile.open(content / f"usr/src/{PACKAGE}.tar.xz", "w:xz") as tarball:
             for name, text in files.items():

@@ -216,8 +216,9 @@ def test_series_is_applied_in_order(fake: FakeKernel, tmp_path: Path) -> None:
     "text",
     [
         PATCH.format(old="bonjour", new="salut"),
-        # Would apply with fuzz: the line is there, its neighbour is another one.
-        PATCH.format(old="hello", new="salut").replace("@@ -1 +1 @@\n", "@@ -1,2 +1,2 @@\n who\n"),
+        # Would apply with fuzz: the line is there, a neighbour is another one.
+        "--- a/verse\n+++ b/verse\n@@ -1,7 +1,7 @@\n un\n two\n three\n-four\n+vier\n five\n six\n"
+        " seven\n",
     ],
     ids=["other line", "other context"],
 )

@@ -43,6 +43,23 @@ def test_scratch_of_a_killed_process_is_removed_and_of_a_living_one_kept(tmp_pat
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_folder_that_could_not_be_removed_is_removed_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache(tmp_path)
+    with monkeypatch.context() as context:
+        # What a child that is still writing does to rmtree.
+        context.setattr("kernel.cache.shutil.rmtree", lambda path, ignore_errors: None)
+        with cache.scratch("x") as folder:
+            pass
+        assert cache.remove_stale() == []
+    assert folder.exists()
+    assert cache.remove_stale() == [folder]
+    folder.mkdir()  # an older rig left folders without owner files
+    assert cache.remove_stale() == [folder]
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_scratch_goes_also_after_an_error(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     with pytest.raises(ZeroDivisionError):
