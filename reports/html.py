@@ -8,6 +8,7 @@ in it, by hash. jinja2 escapes everything else, and the embedded data cannot end
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import shlex
@@ -85,6 +86,7 @@ def embed(value: Any) -> Markup:
     return Markup(text)
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
