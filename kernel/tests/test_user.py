@@ -144,6 +144,13 @@ def test_each_need_is_noticed(need: Need) -> None:
         assert check_options({**options, name: "y"}) == []
 
 
+def test_need_of_32_bit_kernels_is_not_asked_of_64_bit_ones() -> None:
+    options = parse(good_config())
+    del options["COMPAT_32BIT_TIME"]
+    assert len(check_options(options)) == 1
+    assert check_options({**options, "64BIT": "y"}) == []
+
+
 @pytest.mark.parametrize("option", FORBIDDEN)
 def test_each_forbidden_option_is_noticed(option: str) -> None:
     (problem,) = check_options({**parse(good_config()), option: "y"})
