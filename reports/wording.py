@@ -84,9 +84,13 @@ def size(byte_count: int) -> str:
     value = float(byte_count)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if value < 1024:
-            return f"{value:.4g} {unit}"
+            return f"{_short(value)} {unit}"
         value /= 1024
-    return f"{value:.4g} TiB"
+    return f"{_short(value)} TiB"
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0") if value < 100 else f"{value:.0f}"
 
 
 def hex_bytes(data: bytes) -> str:

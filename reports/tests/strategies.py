@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from harness.results import (
@@ -19,6 +20,9 @@ from harness.results import (
     RunResult,
     StageRecord,
 )
+
+# A decorator. No deadline and no complaint about slowness: the machine may be building a kernel.
+relaxed = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 texts = st.text(max_size=20)
 numbers = st.integers(min_value=0, max_value=2**53)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from harness.results import EventRecord, FrameRun, FrameState, RuleUse, RunResult
 from harness.verdict import Verdict
@@ -219,7 +219,7 @@ def test_contrast(theme: dict[str, str]) -> None:
         assert contrast(theme[f"s{state.value}"], theme["ground"]) >= 3
 
 
-@settings(deadline=None, max_examples=50)
+@strategies.relaxed
 @given(strategies.runs)
 def test_any_run_can_be_shown(result: RunResult) -> None:
     page = Page(html.render(result))

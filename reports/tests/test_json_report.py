@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import]
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
@@ -24,7 +24,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA_DOCUMENT)
 FIELDS = Path(__file__).parents[2] / "docs" / "json-schema.md"
 
 
-@settings(deadline=None)
+@strategies.relaxed
 @given(strategies.runs)
 def test_round_trip_without_loss_and_by_the_schema(result: RunResult) -> None:
     text = json_report.dumps(result)
@@ -115,7 +115,7 @@ anything = st.recursive(
 DOCUMENT = json_report.to_document(panic_run())
 
 
-@settings(deadline=None)
+@strategies.relaxed
 @given(st.sampled_from(sorted(DOCUMENT)), anything)
 def test_any_value_at_any_key_is_refused_or_read(key: str, value: Any) -> None:
     try:

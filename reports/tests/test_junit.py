@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from harness.results import RunResult
 from harness.verdict import Verdict
@@ -87,7 +87,7 @@ def test_markup_and_controls_from_the_guest_stay_text(tmp_path: Path) -> None:
     assert len(root.findall(".//testcase")) == 2
 
 
-@settings(deadline=None, max_examples=100)
+@strategies.relaxed
 @given(strategies.runs)
 def test_any_run_is_well_formed(result: RunResult) -> None:
     assert len(suite(result).findall("testcase")) == len(result.checks) + 1

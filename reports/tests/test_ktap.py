@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from harness.results import RunResult
 from harness.verdict import Verdict
@@ -136,7 +136,7 @@ def test_guest_text_cannot_add_result_lines() -> None:
     assert run.directive == ""
 
 
-@settings(deadline=None, max_examples=100)
+@strategies.relaxed
 @given(strategies.runs)
 def test_any_run_is_valid_ktap(result: RunResult) -> None:
     run = parse_run(result)

@@ -27,6 +27,7 @@ def states(frame_map: FrameMap) -> list[tuple[FrameState, str]]:
     return frames
 
 
+@strategies.relaxed
 @given(strategies.frame_maps)
 def test_full_runs_say_the_same_as_the_map_frame_by_frame(frame_map: FrameMap) -> None:
     runs = frame_data.full_runs(frame_map)
@@ -36,6 +37,7 @@ def test_full_runs_say_the_same_as_the_map_frame_by_frame(frame_map: FrameMap) -
     assert sum(counts.values()) == frame_map.frames
 
 
+@strategies.relaxed
 @given(strategies.frame_maps)
 def test_regions_cover_the_map_and_count_right(frame_map: FrameMap) -> None:
     regions = frame_data.regions(frame_map)
@@ -122,6 +124,7 @@ def test_the_stage_that_never_finished_reaches_to_the_end() -> None:
     assert lane.bars[1].left + lane.bars[1].width == pytest.approx(lane.left + lane.width, abs=0.01)
 
 
+@strategies.relaxed
 @given(strategies.runs)
 def test_nothing_leaves_the_picture(result: RunResult) -> None:
     for cycle in timeline.build(result).cycles:

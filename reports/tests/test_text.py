@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from harness.results import Check, Finding, RunResult
 from harness.verdict import Verdict
@@ -142,7 +142,7 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
     assert "BAD" in shown and r"gr\xf6\xdfer" in shown
 
 
-@settings(deadline=None, max_examples=60)
+@strategies.relaxed
 @given(strategies.runs)
 def test_any_run_can_be_shown(result: RunResult) -> None:
     shown = text.render(result)

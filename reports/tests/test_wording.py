@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from harness.results import FrameState
 from reports import wording
+from reports.tests import strategies
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,7 @@ def test_an_unfinished_escape_hides_no_later_line() -> None:
     assert "Kernel panic" in wording.clean("\x1b]0;never closed\nKernel panic")
 
 
+@strategies.relaxed
 @given(st.text())
 def test_clean_text_can_be_encoded_and_holds_no_controls(raw: str) -> None:
     cleaned = wording.clean(raw)
@@ -59,6 +61,8 @@ def test_seconds(value: float, worded: str) -> None:
 def test_size() -> None:
     assert wording.size(256 << 20) == "256 MiB"
     assert wording.size(100) == "100 bytes"
+    assert wording.size(1059) == "1 KiB"
+    assert wording.size(5 << 29) == "2.5 GiB"
 
 
 def test_every_state_has_a_meaning() -> None:
