@@ -6,6 +6,7 @@ from __future__ import annotations
 import mmap
 import unittest
 from array import array
+from typing import Any
 
 import jumpback_memory as jm
 
@@ -52,7 +53,8 @@ class BindingTest(unittest.TestCase):
         self.assertEqual((difference.pfn, difference.offset, difference.gpa), (4, 0, 4 * PAGE))
         self.assertEqual((difference.expected[0], difference.found[0]), (0, 0x21))
         with self.assertRaises(TypeError):
-            jm.compare_ram(jm.GuestRam(self.left), jm.GuestRam(self.right), exceptions=[(1, 2)])  # type: ignore[list-item]
+            short: list[Any] = [(1, 2)]
+            jm.compare_ram(jm.GuestRam(self.left), jm.GuestRam(self.right), exceptions=short)
 
     def test_compare_image(self) -> None:
         self.right[2 * PAGE : 3 * PAGE] = b"x" * PAGE
