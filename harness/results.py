@@ -50,7 +50,7 @@ class Finding:
     """One difference between expectation and capture."""
 
     # "image", "image-content", "restored-memory", "coverage", "nonce", "workload", "cpu",
-    # "console" or "life"
+    # "interrupts", "console" or "life"
     oracle: str
     stage: str  # the stage that is blamed, e.g. "write-image"
     message: str

@@ -7,6 +7,7 @@ from harness.agent_state import CounterState, TmpfileState
 from harness.errors import InfraError
 from harness.hibernation.site import TamperSite
 from harness.oracles.liveness import COUNTER, NONCE, TMPFILE
+from harness.oracles.snapshot_stop import WORD
 
 SPARE_OFFSET = 0x800  # of the byte that is flipped, in a planted page whose start is in use
 PAGE = 4096
@@ -56,6 +57,18 @@ def change_register(site: TamperSite) -> None:
     value = site.life.registers(0).general["rsi"]
     site.life.write_register(0, "rsi", value ^ 0x10)
     site.done.append(f"changed rsi from {value:#x} to {value ^ 0x10:#x}")
+
+
+def change_saved_ioapic(site: TamperSite) -> None:
+    """The polarity of an unused pin, where save_ioapic_entries() has put it
+    (struct ioapic.saved_registers, arch/x86/kernel/apic/io_apic.c)."""
+    pin, polarity = 22, 1 << 13
+    word = WORD[site.symbols.arch]
+    field = site.symbols.address("ioapics") + word  # behind int nr_registers, aligned
+    entries = int.from_bytes(site.life.read_virtual(field, word), "little")
+    value = int.from_bytes(site.life.read_virtual(entries + 8 * pin, 8), "little")
+    site.life.write_virtual(entries + 8 * pin, (value ^ polarity).to_bytes(8, "little"))
+    site.done.append(f"changed the saved RTE of pin {pin} from {value:#x}")
 
 
 def replant_nonce(site: TamperSite) -> None:

@@ -38,12 +38,13 @@ class Tamper:
     at_return: Hook = _nothing  # stands behind the call of swsusp_arch_suspend
     after_resume: Hook = _nothing  # the guest runs, the agent listens
     append_to_next_life: str = ""
+    next_life_other_arch: bool = False
     disk_mib: int = 0  # swap disk size; 0: as usual
 
     @property
     def acts_by_configuration(self) -> bool:
         """It changes what the run is made of; no hook says what it did."""
-        return bool(self.append_to_next_life or self.disk_mib)
+        return bool(self.append_to_next_life or self.disk_mib or self.next_life_other_arch)
 
     @property
     def expect(self) -> str:
@@ -110,6 +111,13 @@ _ALL = (
         at_return=guest.change_register,
     ),
     Tamper(
+        "ioapic",
+        "one saved IOAPIC entry is changed before the resumed kernel writes it back",
+        oracle="interrupts",
+        stage="wake",
+        at_return=guest.change_saved_ioapic,
+    ),
+    Tamper(
         "nonce",
         "the nonce in A's memory is planted anew after the resume",
         oracle="nonce",
@@ -145,8 +153,15 @@ _ALL = (
         disk_mib=4,
     ),
     Tamper(
+        "other-kernel",
+        "the next life boots a kernel of the other architecture, to which the image is foreign",
+        oracle="life",
+        stage="load-image",
+        next_life_other_arch=True,
+    ),
+    Tamper(
         "foreign-image",
-        "the image says that it belongs to a kernel of another architecture",
+        "the restore magic in the image's header is another one",
         oracle="life",
         stage="load-image",
         between_lives=disk.change_magic,

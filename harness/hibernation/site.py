@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.guest_link import GuestLink
 from harness.machine import Life
+from harness.machine.interrupts import InterruptControllers
 from harness.oracles.liveness import Planted
 from harness.oracles.snapshot_stop import SnapshotEntry
 from harness.symbols import Symbols
@@ -26,5 +27,6 @@ class TamperSite:
     life: Life
     guest: GuestLink
     entry: SnapshotEntry | None = None
+    interrupts: InterruptControllers | None = None  # before the save
     hibernation: str = ""  # id of the agent's request
     done: list[str] = field(default_factory=list)

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import kernel
 from harness.agent_state import CounterState, HibernateResult
 from harness.context import RunContext
 from harness.errors import SkipError
 from harness.faults.tamper import Tamper
+from harness.guest_image import build_guest
 from harness.guest_link import GuestLink
 from harness.hibernation.evidence import CycleEvidence, Evidence
 from harness.hibernation.site import TamperSite
@@ -36,6 +39,7 @@ from harness.machine import (
 )
 from harness.oracles import snapshot_stop
 from harness.oracles.cpu import check_cpu
+from harness.oracles.interrupts import check_interrupts
 from harness.oracles.liveness import COUNTER, LivenessChecks, Planted, arm_timer, plant
 from harness.oracles.snapshot_stop import SnapshotRefused
 from harness.results import Check, Finding, LifeOutcome
@@ -182,6 +186,7 @@ class HibernateStory:
                 before = agent.query(COUNTER, CounterState)
                 self._tamper.before_save(site)
                 with life.paused():
+                    site.interrupts = life.interrupt_controllers()
                     snapshot_stop.arm_entry(life, self._symbols)
                 site.hibernation = agent.hibernate(self._options.mode)
             self._context.reached_target()
@@ -207,6 +212,8 @@ class HibernateStory:
         saved_by = site.life
         with concurrent.futures.ThreadPoolExecutor(1, "verify") as worker:
             parsed = worker.submit(evidence.parse_image, saved_by)
+            if self._tamper.next_life_other_arch:
+                self._boot_other_arch(machine)
             life = machine.new_life(
                 self._new_nonce(), "C", cycle, append=self._tamper.append_to_next_life
             )
@@ -301,7 +308,15 @@ class HibernateStory:
             self._record(checks.workloads(site.planted, before))
             self._record(checks.timer(timer, result))
             self._record(checks.cpus(site.planted.cpus))
+            self._check_interrupts(site)
         self._record(checks.log(self._lives_of_cycle))
+
+    def _check_interrupts(self, site: TamperSite) -> None:
+        assert site.interrupts is not None
+        with site.life.paused():
+            after = site.life.interrupt_controllers()
+        life = site.life.record.index
+        self._record(check_interrupts(site.interrupts, after, cycle=site.cycle, life=life))
 
     # Small steps
 
@@ -338,6 +353,18 @@ class HibernateStory:
             return event.name == "hello"
         # kernel_init(), init/main.c; by the agent's word alone a hung user space would be missed.
         return isinstance(event, ConsoleLine) and "Run /init as init process" in event.text
+
+    def _boot_other_arch(self, machine: Machine) -> None:
+        """From the next life on: the same version, built for the other architecture."""
+        context = self._context
+        arch = "i386" if context.kernel.arch == "x86_64" else "x86_64"
+        other = kernel.resolve(context.kernel.version, arch, progress=context.progress)
+        machine.config = dataclasses.replace(
+            machine.config,
+            arch=arch,
+            bzimage=other.bzimage,
+            initrd=build_guest(arch, progress=context.progress).path,
+        )
 
     def _why_not_resumed(self, life: Life) -> str:
         """What the kernel said about the image it did not take."""
