@@ -90,7 +90,7 @@ class Bench {
         double total = 0;
         double total_warm = 0;
         double total_fresh = 0;
-        for (auto step : state) {
+        for ([[maybe_unused]] auto step : state) {  // NOLINT(clang-analyzer-deadcode.DeadStores)
             const double seconds = timed(way);
             reset();
             total_warm += timed([&] { copy(warm_.data()); });

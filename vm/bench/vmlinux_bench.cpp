@@ -18,7 +18,7 @@ void load_vmlinux(benchmark::State& state) {
         return;
     }
     std::size_t symbols = 0;
-    for (auto step : state) {
+    for ([[maybe_unused]] auto step : state) {  // NOLINT(clang-analyzer-deadcode.DeadStores)
         symbols = Vmlinux::open(path).value().table().sorted().size();
     }
     state.counters["symbols"] = static_cast<double>(symbols);
@@ -34,8 +34,8 @@ void find_by_address(benchmark::State& state) {
     const Vmlinux kernel = Vmlinux::open(path).value();
     const auto& symbols = kernel.table().sorted();
     std::size_t i = 0;
-    for (auto step : state) {
-        i = (i + 7919) % symbols.size();  // a prime: scattered over the table
+    for ([[maybe_unused]] auto step : state) {  // NOLINT(clang-analyzer-deadcode.DeadStores)
+        i = (i + 7919) % symbols.size();        // a prime: scattered over the table
         benchmark::DoNotOptimize(kernel.find(jumpback::Gva{symbols[i].address.raw + 3}));
     }
 }

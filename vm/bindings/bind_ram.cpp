@@ -17,6 +17,7 @@ using ExtentTuple = std::pair<std::uint64_t, std::uint64_t>;
 
 std::vector<RamRegion> to_regions(const std::vector<RegionTuple>& tuples) {
     std::vector<RamRegion> regions;
+    regions.reserve(tuples.size());
     for (const auto& [gpa, offset, length] : tuples) {
         regions.push_back({Gpa{gpa}, offset, Bytes{length}});
     }
@@ -25,6 +26,7 @@ std::vector<RamRegion> to_regions(const std::vector<RegionTuple>& tuples) {
 
 std::vector<RegionTuple> to_tuples(const std::vector<RamRegion>& regions) {
     std::vector<RegionTuple> tuples;
+    tuples.reserve(regions.size());
     for (const RamRegion& region : regions) {
         tuples.emplace_back(region.gpa.raw, region.offset, region.length.raw);
     }
@@ -33,6 +35,7 @@ std::vector<RegionTuple> to_tuples(const std::vector<RamRegion>& regions) {
 
 std::vector<ExtentTuple> to_tuples(const std::vector<Extent>& extents) {
     std::vector<ExtentTuple> tuples;
+    tuples.reserve(extents.size());
     for (const Extent& extent : extents) {
         tuples.emplace_back(extent.offset, extent.length);
     }

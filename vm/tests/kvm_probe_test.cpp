@@ -53,7 +53,8 @@ class FakeKvm : public KvmSystem {
             errno = failing_errno;
             return -1;
         }
-        auto* regs = reinterpret_cast<kvm_regs*>(argument);
+        // As the kernel does: the argument is an address for some requests.
+        auto* regs = reinterpret_cast<kvm_regs*>(argument);  // NOLINT(performance-no-int-to-ptr)
         switch (request) {
             case KVM_GET_API_VERSION:
                 return api;

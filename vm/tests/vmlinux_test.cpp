@@ -12,8 +12,6 @@
 namespace jumpback {
 namespace {
 
-using test::ElfBuilder;
-
 template <typename T>
 struct BaseOf;
 template <>
