@@ -36,6 +36,16 @@ class Symbols:
             "is CONFIG_HIBERNATION=y set, and was vmlinux not stripped?"
         )
 
+    def restored_entry(self) -> int:
+        """restore_registers: the restored kernel's first instruction, on both architectures.
+
+        i386 has a static one, too (arch/x86/kernel/acpi/wakeup_32.S); hibernation's stands at the
+        start of a page (arch/x86/power/hibernate_asm_{32,64}.S).
+        """
+        name = "restore_registers"
+        aligned = [address for address, _ in self.all(name) if address % 4096 == 0]
+        return aligned[0] if len(aligned) == 1 else self.address(name)
+
     def find(self, address: int) -> tuple[str, int] | None:
         """The symbol that holds ``address``, and the offset into it."""
         found = self._elf.find(address)

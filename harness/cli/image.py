@@ -153,7 +153,7 @@ def verify_command(file: Path, offset: int, consumed: bool, vmlinux: Path | None
         image = jumpback_image.parse(mapped, header_page=offset, ignore_signature=consumed)
     header = image.header
     if vmlinux is not None:
-        wanted = Symbols(vmlinux).address("restore_registers")
+        wanted = Symbols(vmlinux).restored_entry()
         if header["jump_address"] != wanted:
             _fail(
                 file,

@@ -155,7 +155,7 @@ class Evidence:
         registers = evidence.snapshot.entry.registers
         compared = {
             "jump address": (
-                self._context.symbols.address("restore_registers"),
+                self._context.symbols.restored_entry(),
                 header["jump_address"],
             ),
             # The header has CR3 without its PCID (arch/x86/power/hibernate.c).

@@ -64,7 +64,6 @@ ENDS_IN = {
 }
 
 SWAP_DEVICE = "/dev/vda"
-RESTORED = "restore_registers"  # first instruction of the restored kernel, on both architectures
 
 
 @dataclass(frozen=True)
@@ -246,13 +245,13 @@ class HibernateStory:
 
     def _load_image(self, life: Life) -> None:
         """C boots and loads the image, up to the first instruction of the restored kernel."""
-        address = self._symbols.address(RESTORED)
+        address = self._symbols.restored_entry()
 
         def restored_or_fresh(event: Event) -> bool:
             return isinstance(event, Breakpoint) or self._fresh_boot(event)
 
         with life.stage("load-image", self._limit("load-image")):
-            life.add_breakpoint(address, RESTORED)
+            life.add_breakpoint(address, "restore_registers")
             life.resume()
             event = life.wait(restored_or_fresh)
             if not isinstance(event, Breakpoint):
@@ -468,7 +467,7 @@ def check_cold_boot(life: Life) -> Check:
     nonce = life.record.nonce
     seen = any(
         isinstance(event, ConsoleLine)
-        and "Command line" in event.text
+        and "ommand line: " in event.text  # "Command" or "Kernel command"
         and f"={nonce}" in event.text
         for event in life.events()
     )

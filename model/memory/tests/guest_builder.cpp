@@ -193,7 +193,7 @@ void GuestBuilder::set_tail_of(std::uint64_t pfn, std::uint64_t head) {
 }
 
 std::uint64_t GuestBuilder::free_list(unsigned zone_index, unsigned order) const {
-    return zone(zone_index) + kFreeAreaAt + order * (kKinds * 2 + 1) * word_size();
+    return zone(zone_index) + kFreeAreaAt + std::uint64_t{order} * (kKinds * 2 + 1) * word_size();
 }
 
 void GuestBuilder::free_block(std::uint64_t pfn, unsigned order) {
@@ -226,11 +226,12 @@ void GuestBuilder::build_zones() {
         put_word(at, spanned);
         put_word(at + word_size(), spanned);
         const std::uint64_t name = take(16);
-        std::strcpy(reinterpret_cast<char*>(ram.data() + name), index == 0 ? "Normal" : "HighMem");
+        const std::string text = index == 0 ? "Normal" : "HighMem";
+        std::memcpy(ram.data() + name, text.c_str(), text.size() + 1);
         put_word(at + 2 * word_size(), virt(name));
         for (unsigned order = 0; order < kOrders; ++order) {
             for (unsigned kind = 0; kind < kKinds; ++kind) {
-                lists_[free_list(index, order) + kind * 2 * word_size()] = {};
+                lists_[free_list(index, order) + std::uint64_t{kind} * 2 * word_size()] = {};
             }
         }
     }
