@@ -120,7 +120,8 @@ Status FrameTable::add_sections(const Vmcoreinfo& info) {
                      "NUMBER(SECTION_SIZE_BITS) or NUMBER(MAX_PHYSMEM_BITS) is missing"};
     }
     if (*section_bits < 24 || *section_bits > 40 || *physical_bits < *section_bits ||
-        *physical_bits > 52 || *size < 2 * memory_->word_size() || *size > kPageSize) {
+        *physical_bits > 52 || *size < std::uint64_t{2} * memory_->word_size() ||
+        *size > kPageSize) {
         return Error{"vmcoreinfo", "section size 2^" + std::to_string(*section_bits) +
                                        ", physical memory 2^" + std::to_string(*physical_bits) +
                                        ", struct mem_section " + std::to_string(*size) +
@@ -150,8 +151,7 @@ Status FrameTable::add_sections(const Vmcoreinfo& info) {
             first = *pointer;
         }
         for (std::uint64_t index = 0; index < per_root; ++index) {
-            const Status status =
-                add_section(root * per_root + index, Gva{first + index * *size}, pfns);
+            Status status = add_section(root * per_root + index, Gva{first + index * *size}, pfns);
             if (!status) {
                 return status;
             }

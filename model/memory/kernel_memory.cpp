@@ -81,7 +81,7 @@ Result<std::uint64_t> KernelMemory::word_at_symbol(std::string_view name) const 
     if (!at) {
         return at.error();
     }
-    const Result<std::uint64_t> value = word(*at);
+    Result<std::uint64_t> value = word(*at);
     if (!value) {
         return Error{"variable " + std::string(name), value.error().message()};
     }
@@ -93,7 +93,7 @@ Result<std::uint32_t> KernelMemory::u32_at_symbol(std::string_view name) const {
     if (!at) {
         return at.error();
     }
-    const Result<std::uint32_t> value = u32(*at);
+    Result<std::uint32_t> value = u32(*at);
     if (!value) {
         return Error{"variable " + std::string(name), value.error().message()};
     }

@@ -62,7 +62,7 @@ class BitmapReader {
                 return Error{place(what), "list has more than " + std::to_string(limit) +
                                               " entries: it runs in a circle or is overwritten"};
             }
-            entries.push_back(Gva{*next});
+            entries.emplace_back(*next);
             previous = *next;
         }
     }
@@ -134,7 +134,7 @@ class BitmapReader {
             if (!data) {
                 return data.error();
             }
-            const Status status = bits(*data, extent, block);
+            Status status = bits(*data, extent, block);
             if (!status) {
                 return status;
             }

@@ -10,7 +10,7 @@ namespace jumpback::memory {
 namespace {
 
 // The kernel's buffer is one page (VMCOREINFO_BYTES), four in newer versions.
-constexpr std::uint64_t kMaxBytes = 64 * 1024;
+constexpr std::uint64_t kMaxBytes = 65'536;
 
 // Whole text as an unsigned number; "0x" means base 16.
 std::optional<std::uint64_t> to_number(std::string_view text, int base) {

@@ -38,7 +38,7 @@ Result<std::vector<Gva>> node_addresses(const KernelMemory& memory, const Vmcore
             return Error{"node_data entry " + std::to_string(index), node.error().message()};
         }
         if (*node != 0) {
-            nodes.push_back(Gva{*node});
+            nodes.emplace_back(*node);
         }
     }
     return nodes;
@@ -76,7 +76,7 @@ class FreeListReader {
             if (!pfn) {
                 return Error{where, "entry at " + hex(*next) + ": " + pfn.error().message()};
             }
-            const Status status = block(where, zone, *pfn, order);
+            Status status = block(where, zone, *pfn, order);
             if (!status) {
                 return status;
             }

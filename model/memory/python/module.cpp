@@ -29,15 +29,16 @@ PYBIND11_MODULE(jumpback_memory, module) {
         "Captured guest RAM: comparison, page tables, page structures, snapshot accounting";
     py::exception<python::ModelError> error(module, "MemoryModelError", PyExc_ValueError);
     python::error_class = error.inc_ref().ptr();
-    py::register_exception_translator([](std::exception_ptr pointer) {
-        try {
-            if (pointer) {
-                std::rethrow_exception(pointer);
+    py::register_exception_translator(
+        [](std::exception_ptr pointer) {  // NOLINT: pybind11 wants it so
+            try {
+                if (pointer) {
+                    std::rethrow_exception(pointer);
+                }
+            } catch (const python::ModelError& failure) {
+                python::set_error(failure);
             }
-        } catch (const python::ModelError& failure) {
-            python::set_error(failure);
-        }
-    });
+        });
     python::bind_compare(module);
     python::bind_kernel(module);
 }
