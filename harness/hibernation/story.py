@@ -161,6 +161,7 @@ class HibernateStory:
             life.start()
             guest = GuestLink(life)
             life.resume()
+            self._evidence.prepare(life)
             life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "hello")
         with life.stage("plant", self._limit("plant")), guest.asking() as agent:
             agent.swap_on(SWAP_DEVICE, make=True)
