@@ -78,7 +78,7 @@ def test_a_lost_general_register_is_named(name: str) -> None:
 )
 def test_a_lost_table_or_base_is_named(change: dict[str, object], owner: str) -> None:
     entry = _registers()
-    bad = replace(entry, **change)  # type: ignore[arg-type]
+    bad = replace(entry, **change)
     check = check_cpu(entry, _returned(entry), bad, arch="x86_64", cycle=1, life=2)
     assert owner in [finding.owner for finding in check.findings]
     assert "restore_processor_state" in check.findings[0].message

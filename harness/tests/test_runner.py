@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import kernel
 from harness import runner
 from harness.context import RunContext, RunOptions
 from harness.errors import (
@@ -48,7 +49,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., RunRe
     tested = KernelUnderTest(
         "6.1", "6.1", "x86_64", "6.1.0-test", tmp_path, tmp_path, None, "", "", ()
     )
-    monkeypatch.setattr(runner.kernel, "resolve", lambda *_, **__: tested)
+    monkeypatch.setattr(kernel, "resolve", lambda *_, **__: tested)
     monkeypatch.setattr(
         runner, "build_guest", lambda *_, **__: GuestImage(tmp_path, "key", "x86_64", 1)
     )
