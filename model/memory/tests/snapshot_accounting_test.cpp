@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "model/memory/tests/guest_builder.h"
 
@@ -232,7 +233,12 @@ INSTANTIATE_TEST_SUITE_P(
                     Kind{{Machine::kX86_64, TypeEncoding::kTopByte}, true},
                     Kind{{Machine::kX86_64Level5, TypeEncoding::kHighBits, true}, true},
                     Kind{{Machine::kI386, TypeEncoding::kLowBits, false, true}, false},
-                    Kind{{Machine::kI386Pae, TypeEncoding::kTopByte}, true}));
+                    Kind{{Machine::kI386Pae, TypeEncoding::kTopByte}, true}),
+    [](const testing::TestParamInfo<Kind>& info) {
+        constexpr std::array kNames{"x86_64", "x86_64_zero_pages", "x86_64_level5", "i386",
+                                    "i386_pae"};
+        return kNames.at(info.index);
+    });
 
 }  // namespace
 }  // namespace jumpback::memory
