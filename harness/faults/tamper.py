@@ -33,7 +33,7 @@ class Tamper:
     at_entry: Hook = _nothing  # stands at swsusp_arch_suspend, nothing is copied yet
     at_snapshot: Hook = _nothing  # stands still; RAM has been captured
     after_power_off: Hook = _nothing  # the disk is about to be verified
-    between_lives: Hook | None = None  # the disk has been verified
+    between_lives: Hook = _nothing  # the disk has been read, the next life has not run yet
     at_restore: Hook = _nothing  # stands at restore_registers
     at_return: Hook = _nothing  # stands behind the call of swsusp_arch_suspend
     after_resume: Hook = _nothing  # the guest runs, the agent listens

@@ -22,7 +22,6 @@ import jumpback_vm
 from harness.context import RunContext
 from harness.hibernation.frames import frame_map
 from harness.machine import Life
-from harness.oracles.liveness import Planted
 from harness.oracles.owner import Owners
 from harness.oracles.rules import ExceptedRange, rules_in, snapshot_rules
 from harness.oracles.snapshot_stop import SnapshotEntry
@@ -117,7 +116,7 @@ class Evidence:
             self._pool = jumpback_vm.CapturePool(str(self._scratch), life.ram.size, 2)
         return self._pool
 
-    def verify(self, evidence: CycleEvidence, planted: Planted) -> list[Check]:
+    def verify(self, evidence: CycleEvidence) -> list[Check]:
         """The image against RAM at the snapshot, and against what had to be saved.
 
         Runs beside the next life: it touches nothing that this life uses.

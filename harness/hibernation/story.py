@@ -90,6 +90,8 @@ class HibernateStory:
         self._evidence = Evidence(context)
         self._lives_of_cycle: list[Life] = []
         self._done: list[str] = []  # by tampers
+        self._drawings: list[concurrent.futures.Future[None]] = []
+        self._worker: concurrent.futures.ThreadPoolExecutor
         if options.compressor == "lz4" and not self._has_lz4():
             raise SkipError(
                 f"kernel {context.kernel.release} cannot compress its image with LZ4 "
@@ -111,7 +113,8 @@ class HibernateStory:
             accelerator=context.accelerator,
             disks=tuple(self._disks()),
         )
-        with Machine(config, context.folder, context.started, self._symbols.text) as machine:
+        machine = Machine(config, context.folder, context.started, self._symbols.text)
+        with machine, concurrent.futures.ThreadPoolExecutor(1, "verify") as self._worker:
             context.result.lives = machine.records
             try:
                 self._tell_story(machine)
@@ -123,6 +126,8 @@ class HibernateStory:
             finally:
                 self._evidence.close()
                 self._note_end()
+        for drawing in self._drawings:
+            drawing.result()  # a bug in the drawing must not pass unseen
         if self._all_good() and not context.options.keep:
             for disk in self._disks():
                 disk.unlink(missing_ok=True)
@@ -189,7 +194,6 @@ class HibernateStory:
                     site.interrupts = life.interrupt_controllers()
                     snapshot_stop.arm_entry(life, self._symbols)
                 site.hibernation = agent.hibernate(self._options.mode)
-            self._context.reached_target()
             with self._refusal(life):
                 entry = snapshot_stop.stop_at_entry(life, self._symbols)
         site.entry = entry
@@ -210,34 +214,36 @@ class HibernateStory:
         cycle = site.cycle
         self._context.progress.start(f"cycle {cycle}: power-off, boot, resume", None)
         saved_by = site.life
-        with concurrent.futures.ThreadPoolExecutor(1, "verify") as worker:
-            parsed = worker.submit(evidence.parse_image, saved_by)
-            if self._tamper.next_life_other_arch:
-                self._boot_other_arch(machine)
-            life = machine.new_life(
-                self._new_nonce(), "C", cycle, append=self._tamper.append_to_next_life
-            )
-            life.start()
-            # The next life writes to the disk: it must not run before the image has been read.
-            self._record_or_stop(parsed.result())
-            verified = worker.submit(self._evidence.verify, evidence, site.planted)
-            if self._tamper.between_lives is not None:
-                self._tamper.between_lives(site)
-            site.life = life
-            site.guest.follow(life)
-            self._lives_of_cycle.append(life)
+        parsed = self._worker.submit(evidence.parse_image, saved_by)
+        if self._tamper.next_life_other_arch:
+            self._boot_other_arch(machine)
+        life = machine.new_life(
+            self._new_nonce(), "C", cycle, append=self._tamper.append_to_next_life
+        )
+        life.start()
+        # The next life writes to the disk: it must not run before the image has been read.
+        self._record_or_stop(parsed.result())
+        verified = self._worker.submit(self._evidence.verify, evidence)
+        self._tamper.between_lives(site)
+        site.life = life
+        site.guest.follow(life)
+        self._lives_of_cycle.append(life)
+        try:
             self._load_image(life)
+        finally:
+            # Also of a life that died: what was wrong with its image is why.
             for check in verified.result():
                 self._record(check)
-            with life.stage("restore", self._limit("restore")):
-                self._tamper.at_restore(site)
-                self._record(self._evidence.compare_restored(evidence, life))
-                self._check_cpu(site)
-        self._draw(evidence)
+        with life.stage("restore", self._limit("restore")):
+            self._tamper.at_restore(site)
+            self._record(self._evidence.compare_restored(evidence, life))
+            self._check_cpu(site)
+        self._drawings.append(self._worker.submit(self._draw, evidence))
         return life
 
     def _draw(self, evidence: CycleEvidence) -> None:
-        """A picture of the first and the last cycle, and of every one with findings."""
+        """A picture of the first and the last cycle, and of every one with findings; drawn beside
+        the guest, which goes on meanwhile."""
         interesting = evidence.different or evidence.missing
         if interesting or evidence.cycle in (1, self._options.cycles):
             drawn = self._evidence.draw(evidence)
@@ -306,9 +312,9 @@ class HibernateStory:
             self._record(checks.hibernation(result))
             self._record(checks.nonces(site.planted))
             self._record(checks.workloads(site.planted, before))
-            self._record(checks.timer(timer, result))
             self._record(checks.cpus(site.planted.cpus))
             self._check_interrupts(site)
+            self._record(checks.timer(timer, result))  # last: it may have to wait
         self._record(checks.log(self._lives_of_cycle))
 
     def _check_interrupts(self, site: TamperSite) -> None:

@@ -25,7 +25,7 @@ from harness.results import Check, Finding
 NONCE = "ram-nonce"
 SPARE = "spare"  # a second planted page, for faults that need two harmless pages
 COUNTER, TMPFILE, TIMER, LOAD = "counter", "tmpfile", "timer", "load"
-TIMER_DELAY = 1.0  # guest seconds: armed just before the save, due after the resume
+TIMER_DELAY = 0.6  # guest seconds: armed just before the save, due about when it resumes
 TIMER_LIMIT = 20.0  # seconds of the host to wait for it
 
 
