@@ -73,7 +73,8 @@ def _terminated(signum: int, _frame: object) -> None:
 def run() -> None:
     """Entry point: turns our exceptions into one line and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
-    signal.signal(signal.SIGHUP, _terminated)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means it
+        signal.signal(signal.SIGHUP, _terminated)
     try:
         main.main(prog_name="jumpback", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -178,6 +179,9 @@ def test_command(only: tuple[str, ...], keep_going: bool) -> None:
       kernels   builds the kernels under test (from the cache if they are there)
       boots     pytest with real kernels: scenarios, red twins
     """
+    # A shell starts background jobs with SIGINT ignored, and children inherit that; tests of what
+    # Ctrl-C does would then fail.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     outcomes: list[Outcome] = []
     for name in only or STEPS:
         shell = Shell()

@@ -89,9 +89,9 @@ def overwrite_tmpfile(site: TamperSite) -> None:
 
 
 def arm_panic(site: TamperSite) -> None:
-    """Panics about a second after the order to hibernate, through the kernel's own SysRq."""
-    site.guest.agent.run("echo c > /proc/sysrq-trigger", timeout=1.0)
+    """Through the kernel's own SysRq; the agent's answer never comes."""
     site.done.append("echo c > /proc/sysrq-trigger")
+    site.guest.agent.run("echo c > /proc/sysrq-trigger", timeout=1.0)
 
 
 def spin(site: TamperSite) -> None:

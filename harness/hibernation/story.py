@@ -90,6 +90,7 @@ class HibernateStory:
         self._evidence = Evidence(context)
         self._lives_of_cycle: list[Life] = []
         self._done: list[str] = []  # by tampers
+        self._cycle = 1
         self._drawings: list[concurrent.futures.Future[None]] = []
         self._worker: concurrent.futures.ThreadPoolExecutor
         if options.compressor == "lz4" and not self._has_lz4():
@@ -142,6 +143,7 @@ class HibernateStory:
                     self._context.random, self._symbols, self._swap, planted, cycle, life, guest
                 )
                 site.done = self._done
+                self._cycle = cycle
                 self._lives_of_cycle = [life]
                 evidence, before, timer = self._save(site)
                 life = self._resume(machine, site, evidence)
@@ -343,7 +345,7 @@ class HibernateStory:
             )
             self._fail("life", "hibernation ends the life", problem, life)
         self._context.record(
-            Check("hibernation ends the life", "life", True, cycle=life.record.cycle, compared=1)
+            Check("hibernation ends the life", "life", True, cycle=self._cycle, compared=1)
         )
 
     def _note_memory(self) -> None:
@@ -403,12 +405,10 @@ class HibernateStory:
         lives = self._context.result.lives
         record = life.record if life is not None else (lives[-1] if lives else None)
         stage = record.stages[-1].name if record is not None and record.stages else ""
-        cycle = record.cycle if record is not None else 0
-        finding = Finding(
-            oracle, stage, message, cycle=cycle, life=record.index if record is not None else 0
-        )
+        number = record.index if record is not None else 0
+        finding = Finding(oracle, stage, message, cycle=self._cycle, life=number)
         self._context.record(
-            Check(name, oracle, False, cycle=cycle, detail=message, findings=[finding])
+            Check(name, oracle, False, cycle=self._cycle, detail=message, findings=[finding])
         )
         raise CheckFailed
 

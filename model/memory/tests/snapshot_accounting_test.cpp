@@ -227,6 +227,11 @@ TEST(Accounting, CoverageIsExact) {
     EXPECT_TRUE(check_coverage(expected, expected).missing.empty());
 }
 
+std::string name_of_kind(const testing::TestParamInfo<Kind>& info) {
+    constexpr std::array kNames{"x86_64", "x86_64_zero_pages", "x86_64_level5", "i386", "i386_pae"};
+    return kNames.at(info.index);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Kernels, AccountingTest,
     testing::Values(Kind{{Machine::kX86_64, TypeEncoding::kLowBits}, false},
@@ -234,11 +239,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Kind{{Machine::kX86_64Level5, TypeEncoding::kHighBits, true}, true},
                     Kind{{Machine::kI386, TypeEncoding::kLowBits, false, true}, false},
                     Kind{{Machine::kI386Pae, TypeEncoding::kTopByte}, true}),
-    [](const testing::TestParamInfo<Kind>& info) {
-        constexpr std::array kNames{"x86_64", "x86_64_zero_pages", "x86_64_level5", "i386",
-                                    "i386_pae"};
-        return kNames.at(info.index);
-    });
+    name_of_kind);
 
 }  // namespace
 }  // namespace jumpback::memory
