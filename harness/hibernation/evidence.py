@@ -388,5 +388,14 @@ def _scratch_folder(need: int, fallback: Path) -> Path:
     if shared.is_dir():
         stat = os.statvfs(shared)
         if stat.f_bavail * stat.f_frsize > 2 * need and os.access(shared, os.W_OK):
-            return Path(tempfile.mkdtemp(prefix="jumpback-", dir=shared))
+            _remove_abandoned(shared)
+            return Path(tempfile.mkdtemp(prefix="jumpback-", suffix=f"-{os.getpid()}", dir=shared))
     return Path(tempfile.mkdtemp(prefix="scratch-", dir=fallback))
+
+
+def _remove_abandoned(shared: Path) -> None:
+    """What runs that were killed left on the tmpfs: it is memory. Their process is in the name."""
+    for folder in shared.glob("jumpback-*"):
+        owner = folder.name.rpartition("-")[2]
+        if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
