@@ -45,7 +45,7 @@ def verified_cycle(pairs: int, memory_mib: int, note: Callable[[str], None]) -> 
         tested = kernel.resolve("6.1", "x86_64")
         script = work / "bare-init"
         script.write_text(_INIT)
-        guest = build_guest("x86_64", files={"bare-init": GuestFile(script, 0o755)})
+        guest = build_guest("x86_64", files={"/bare-init": GuestFile(script, 0o755)})
         ratios, verified = [], []
         for pair in range(pairs):
             bare = _bare(work, tested.bzimage, guest.path, memory_mib)

@@ -23,7 +23,7 @@ PARTS = ("compare", "read", "capture", "cycle", "memory")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.01),
-    default=1.0,
+    default=0.3,
     show_default=True,
     help="Least time for each C++ benchmark.",
 )

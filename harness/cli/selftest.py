@@ -59,6 +59,8 @@ class Shell:
                 line = raw.decode(errors="replace").rstrip("\n")
                 if _SUMMARY.match(line.strip()):
                     self.summaries.append(line.strip())
+                    if quiet:
+                        print(line, flush=True)
                 if quiet:
                     held.append(line)
                 else:
@@ -122,7 +124,7 @@ def tidy(shell: Shell) -> None:
 def _native(shell: Shell, preset: str) -> None:
     shell.run("cmake", "--preset", preset, quiet=True)
     shell.run("cmake", "--build", "--preset", preset, quiet=True)
-    shell.run("ctest", "--preset", preset, "-j", JOBS, "--progress", quiet=False)
+    shell.run("ctest", "--preset", preset, "-j", JOBS, quiet=True)
 
 
 def native_release(shell: Shell) -> None:
