@@ -106,7 +106,7 @@ def flat_memory(cycles: int) -> Figure:
         if answer.returncode != 0:
             raise InfraError(f"the run of {cycles} cycles failed:\n{answer.stdout[-3000:]}")
         result = json_report.read(out / "result.json")
-    sizes = [int(word) for word in result.properties["rig_rss_kib_by_cycle"].split()]
+    sizes = [int(word) for word in result.properties["rig_memory_kib_by_cycle"].split()]
     early, late = sizes[min(2, len(sizes) - 1)], sizes[-1]
     return Figure(
         f"the rig's memory after {cycles} cycles",
