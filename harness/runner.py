@@ -52,7 +52,7 @@ def run_scenario(
         engine="qemu",
         accelerator="",
         accelerator_reason="",
-        options={key: str(value) for key, value in chosen.items() if value not in ("", None)},
+        options={key: str(value) for key, value in chosen.items() if value not in ("", None, 0)},
         seed=seed,
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

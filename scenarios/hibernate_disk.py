@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.context import RunContext
 from harness.faults.tamper import TAMPERS
-from harness.hibernation.story import HibernateOptions, HibernateStory
+from harness.hibernation.options import HibernateOptions
+from harness.hibernation.story import HibernateStory
 from harness.scenario import Scenario, ScenarioOption
 
 _DESCRIPTION = """\

@@ -23,7 +23,7 @@ from harness.paths import TREE
 
 JOBS = str(os.cpu_count() or 1)
 # The closing lines of ctest and pytest: repeated at the end, word for word.
-_SUMMARY = re.compile(r"^(\d+% tests passed.*|=+ .*\b(passed|failed|error|skipped)\b.* =+)$")
+_SUMMARY = re.compile(r"^(\d+% tests passed.*|(=+ )?\d+ (passed|failed|error|skipped)\b.* in .*)$")
 
 
 @dataclass
@@ -78,6 +78,7 @@ class Shell:
 
 def _shorten(argv: Sequence[str]) -> Sequence[str]:
     """Long file lists would drown the command."""
+    argv = [word.split("\n")[0] + (" …" if "\n" in word else "") for word in argv]
     return argv if len(argv) <= 24 else [*argv[:12], f"… {len(argv) - 12} more"]
 
 

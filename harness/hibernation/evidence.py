@@ -8,9 +8,7 @@ all, but compared in place while the machine stands still.
 from __future__ import annotations
 
 import mmap
-import os
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ import jumpback_vm
 
 from harness.context import RunContext
 from harness.hibernation.frames import frame_map
+from harness.hibernation.scratch import scratch_folder
 from harness.machine import Life
 from harness.oracles.owner import Owners
 from harness.oracles.rules import ExceptedRange, rules_in, snapshot_rules
@@ -88,7 +87,7 @@ class Evidence:
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._scratch = _scratch_folder(context.options.memory_mib << 20, context.folder)
+        self._scratch = scratch_folder(context.options.memory_mib << 20, context.folder)
         self._pool: jumpback_vm.CapturePool | None = None
         self._symbols = context.symbols.addresses()
 
@@ -380,22 +379,3 @@ def _translator(guest: jumpback_memory.GuestKernel):  # type: ignore[no-untyped-
             return None
 
     return translate
-
-
-def _scratch_folder(need: int, fallback: Path) -> Path:
-    """Private, on a tmpfs if two captures fit there, else in the run folder."""
-    shared = Path("/dev/shm")
-    if shared.is_dir():
-        stat = os.statvfs(shared)
-        if stat.f_bavail * stat.f_frsize > 2 * need and os.access(shared, os.W_OK):
-            _remove_abandoned(shared)
-            return Path(tempfile.mkdtemp(prefix="jumpback-", suffix=f"-{os.getpid()}", dir=shared))
-    return Path(tempfile.mkdtemp(prefix="scratch-", dir=fallback))
-
-
-def _remove_abandoned(shared: Path) -> None:
-    """What runs that were killed left on the tmpfs: it is memory. Their process is in the name."""
-    for folder in shared.glob("jumpback-*"):
-        owner = folder.name.rpartition("-")[2]
-        if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(folder, ignore_errors=True)

@@ -10,21 +10,23 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-import gc
-import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import kernel
 from harness.agent_state import CounterState, HibernateResult
 from harness.context import RunContext
-from harness.errors import SkipError
 from harness.faults.tamper import Tamper
 from harness.guest_image import build_guest
 from harness.guest_link import GuestLink
 from harness.hibernation.evidence import CycleEvidence, Evidence
+from harness.hibernation.notes import note_end, note_memory
+from harness.hibernation.options import (
+    ENDS_IN,
+    SWAP_DEVICE,
+    HibernateOptions,
+    Setup,
+)
 from harness.hibernation.site import TamperSite
 from harness.machine import (
     Breakpoint,
@@ -41,40 +43,16 @@ from harness.machine import (
 from harness.oracles import snapshot_stop
 from harness.oracles.cpu import check_cpu
 from harness.oracles.interrupts import check_interrupts
-from harness.oracles.liveness import COUNTER, LivenessChecks, Planted, arm_timer, plant
+from harness.oracles.liveness import (
+    COUNTER,
+    LivenessChecks,
+    Planted,
+    arm_timer,
+    check_cold_boot,
+    plant,
+)
 from harness.oracles.snapshot_stop import SnapshotRefused
-from harness.results import Check, Finding, LifeOutcome
-
-# Seconds. Generous for TCG on a loaded host; --time-scale multiplies them.
-LIMITS = {
-    "boot": 60.0,
-    "plant": 30.0,
-    "save": 60.0,
-    "snapshot": 60.0,
-    "write-image": 120.0,
-    "load-image": 120.0,
-    "restore": 60.0,
-    "wake": 60.0,
-    "check": 60.0,
-}
-
-ENDS_IN = {
-    "platform": LifeOutcome.POWER_OFF_S4,
-    "shutdown": LifeOutcome.POWER_OFF_S5,
-    "reboot": LifeOutcome.RESET,
-}
-
-SWAP_DEVICE = "/dev/vda"
-
-
-@dataclass(frozen=True)
-class HibernateOptions:
-    mode: str = "shutdown"
-    compressor: str = "default"
-    cycles: int = 1
-    load: str = "none"
-    disk_mib: int = 0  # 0: twice the memory
-    tamper: Tamper | None = None
+from harness.results import Check, Finding
 
 
 class CheckFailed(Exception):
@@ -87,33 +65,28 @@ class HibernateStory:
         self._options = options
         self._tamper = options.tamper or Tamper("", "", "")
         self._symbols = context.symbols
-        self._swap = context.folder / "swap.raw"
+        self._setup = Setup(context, options)
         self._evidence = Evidence(context)
         self._lives_of_cycle: list[Life] = []
         self._done: list[str] = []  # by tampers
         self._cycle = 1
         self._drawings: list[concurrent.futures.Future[None]] = []
         self._worker: concurrent.futures.ThreadPoolExecutor
-        if options.compressor == "lz4" and not self._has_lz4():
-            raise SkipError(
-                f"kernel {context.kernel.release} cannot compress its image with LZ4 "
-                "(6.9 and later can, with CONFIG_CRYPTO_LZ4=y)"
-            )
 
     def run(self) -> None:
         """Records checks in the context's result. Ends early where a failure leaves nothing to
         go on with."""
         context = self._context
-        self._make_disks()
+        self._setup.make_disks()
         config = MachineConfig(
             bzimage=context.kernel.bzimage,
             initrd=context.guest.path,
-            command_line=self._command_line(),
+            command_line=self._setup.command_line(),
             arch=context.kernel.arch,
             memory_mib=context.options.memory_mib,
             cpus=context.options.cpus,
             accelerator=context.accelerator,
-            disks=tuple(self._disks()),
+            disks=tuple(self._setup.disks),
         )
         machine = Machine(config, context.folder, context.started, self._symbols.text)
         with machine, concurrent.futures.ThreadPoolExecutor(1, "verify") as self._worker:
@@ -127,12 +100,11 @@ class HibernateStory:
                     self._fail("life", "the machine ends as expected", str(end).split("\n")[0])
             finally:
                 self._evidence.close()
-                self._note_end()
+                note_end(self._context.result, self._done)
         for drawing in self._drawings:
             drawing.result()  # a bug in the drawing must not pass unseen
         if self._all_good() and not context.options.keep:
-            for disk in self._disks():
-                disk.unlink(missing_ok=True)
+            self._setup.remove_disks()
 
     # The story
 
@@ -141,7 +113,13 @@ class HibernateStory:
         try:
             for cycle in range(1, self._options.cycles + 1):
                 site = TamperSite(
-                    self._context.random, self._symbols, self._swap, planted, cycle, life, guest
+                    self._context.random,
+                    self._symbols,
+                    self._setup.swap,
+                    planted,
+                    cycle,
+                    life,
+                    guest,
                 )
                 site.done = self._done
                 self._cycle = cycle
@@ -153,8 +131,8 @@ class HibernateStory:
                 if not self._all_good():
                     return
                 self._context.result.cycles_proved = cycle
-                self._note_memory()
-            with life.stage("finish", self._limit("check")), guest.asking():
+                note_memory(self._context.result)
+            with life.stage("finish", self._setup.limit("check")), guest.asking():
                 checks = LivenessChecks(guest.agent, life, self._options.cycles)
                 self._record(checks.finished_file())
         finally:
@@ -165,13 +143,13 @@ class HibernateStory:
         nonce = self._new_nonce()
         life = machine.new_life(nonce, role="A", cycle=1)
         context.progress.start("life 1: boot", None)
-        with life.stage("boot", self._limit("boot")):
+        with life.stage("boot", self._setup.limit("boot")):
             life.start()
             guest = GuestLink(life)
             life.resume()
             self._evidence.prepare(life)
             life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "hello")
-        with life.stage("plant", self._limit("plant")), guest.asking() as agent:
+        with life.stage("plant", self._setup.limit("plant")), guest.asking() as agent:
             agent.swap_on(SWAP_DEVICE, make=True)
             planted = plant(
                 agent,
@@ -187,7 +165,7 @@ class HibernateStory:
         """From the order to hibernate to the end of the life."""
         life, guest, cycle = site.life, site.guest, site.cycle
         self._context.progress.start(f"cycle {cycle}: save", None)
-        with life.stage("save", self._limit("save")):
+        with life.stage("save", self._setup.limit("save")):
             self._context.reached_target()
             with guest.asking() as agent:
                 timer = arm_timer(agent, cycle)
@@ -201,16 +179,16 @@ class HibernateStory:
                 entry = snapshot_stop.stop_at_entry(life, self._symbols)
         site.entry = entry
         self._tamper.at_entry(site)
-        with life.stage("snapshot", self._limit("snapshot")):
+        with life.stage("snapshot", self._setup.limit("snapshot")):
             with self._refusal(life):
                 snapshot_stop.stop_after_copy(life, self._symbols)
             snapshot = self._evidence.capture_snapshot(life, entry, cycle)
             self._tamper.at_snapshot(site)
-        with life.stage("write-image", self._limit("write-image")):
+        with life.stage("write-image", self._setup.limit("write-image")):
             life.resume()
             self._await_end(life)
         self._tamper.after_power_off(site)
-        return CycleEvidence(cycle, snapshot, self._swap), before, timer
+        return CycleEvidence(cycle, snapshot, self._setup.swap), before, timer
 
     def _resume(self, machine: Machine, site: TamperSite, evidence: CycleEvidence) -> Life:
         """Verifies the image while the next life comes up, and stops at its restored kernel."""
@@ -237,7 +215,7 @@ class HibernateStory:
             # Also of a life that died: what was wrong with its image is why.
             for check in verified.result():
                 self._record(check)
-        with life.stage("restore", self._limit("restore")):
+        with life.stage("restore", self._setup.limit("restore")):
             self._tamper.at_restore(site)
             self._record(self._evidence.compare_restored(evidence, life))
             self._check_cpu(site)
@@ -260,7 +238,7 @@ class HibernateStory:
         def restored_or_fresh(event: Event) -> bool:
             return isinstance(event, Breakpoint) or self._fresh_boot(event)
 
-        with life.stage("load-image", self._limit("load-image")):
+        with life.stage("load-image", self._setup.limit("load-image")):
             life.add_breakpoint(address, "restore_registers")
             life.resume()
             event = life.wait(restored_or_fresh)
@@ -299,7 +277,7 @@ class HibernateStory:
     def _wake(self, site: TamperSite) -> HibernateResult:
         """From the restored CPU to the return of the write to /sys/power/state."""
         life = site.life
-        with life.stage("wake", self._limit("wake")):
+        with life.stage("wake", self._setup.limit("wake")):
             life.resume()
             life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "resumed")
             with site.guest.asking() as agent:
@@ -309,7 +287,7 @@ class HibernateStory:
         self, site: TamperSite, before: CounterState, timer: str, result: HibernateResult
     ) -> None:
         self._context.progress.start(f"cycle {site.cycle}: check", None)
-        with site.life.stage("check", self._limit("check")), site.guest.asking() as agent:
+        with site.life.stage("check", self._setup.limit("check")), site.guest.asking() as agent:
             self._tamper.after_resume(site)
             checks = LivenessChecks(agent, site.life, site.cycle)
             self._record(checks.hibernation(result))
@@ -349,15 +327,6 @@ class HibernateStory:
             Check("hibernation ends the life", "life", True, cycle=self._cycle, compared=1)
         )
 
-    def _note_memory(self) -> None:
-        """The rig's own memory after each cycle: it must not grow. Without the mappings of guest
-        RAM and captures, which are given back; with what is garbage already collected."""
-        gc.collect()
-        status = Path("/proc/self/status").read_text()
-        kib = next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:"))
-        sizes = self._context.result.properties.get("rig_memory_kib_by_cycle", "")
-        self._context.result.properties["rig_memory_kib_by_cycle"] = f"{sizes} {kib}".strip()
-
     def _fresh_boot(self, event: Event) -> bool:
         """Whether a kernel that was to resume has started user space instead."""
         if isinstance(event, GuestSaid):
@@ -382,7 +351,8 @@ class HibernateStory:
         said = [
             event.text
             for event in life.events()
-            if isinstance(event, ConsoleLine) and re.search(r"\bPM: ", event.text)
+            if isinstance(event, ConsoleLine)
+            and re.search(r"\bPM: (?!.*nosave memory)", event.text)
         ]
         return "the kernel said: " + " | ".join(said[-6:]) if said else "the kernel said nothing"
 
@@ -419,74 +389,9 @@ class HibernateStory:
         checks = self._context.result.checks
         return bool(checks) and all(check.passed for check in checks)
 
-    def _note_end(self) -> None:
-        """Where the last life stopped, and what its console said last."""
-        result = self._context.result
-        if self._done:
-            result.properties["tampered"] = "; ".join(self._done)
-        if not result.lives:
-            return
-        last = result.lives[-1]
-        unfinished = [stage.name for stage in last.stages if stage.end is None]
-        if unfinished:
-            result.failed_stage = unfinished[-1]
-        if last.console_log is not None and (result.folder / last.console_log).exists():
-            text = (result.folder / last.console_log).read_text(errors="replace")
-            result.console_tail = text.replace("\r", "").rstrip("\n").split("\n")[-25:]
-
-    def _command_line(self) -> str:
-        words = ["console=ttyS0,115200", "nokaslr", "no_console_suspend", "panic=0"]
-        words.append(f"resume={SWAP_DEVICE}")
-        if self._options.compressor == "none":
-            words.append("hibernate=nocompress")
-        elif self._options.compressor in ("lzo", "lz4") and self._has_lz4():
-            words.append(f"hibernate.compressor={self._options.compressor}")
-        if self._context.options.append:
-            words.append(self._context.options.append)
-        return " ".join(words)
-
-    def _has_lz4(self) -> bool:
-        """The choice of compressor came with 6.9 (commits 9ec7a0a1ac7f ff.)."""
-        return bool(self._symbols.all("hibernate_compressor"))
-
-    def _make_disks(self) -> None:
-        """Sparse files: they take what the guest writes."""
-        memory = self._context.options.memory_mib
-        size = self._tamper.disk_mib or self._options.disk_mib or 2 * memory
-        for path in self._disks():
-            with path.open("xb") as disk:
-                os.truncate(disk.fileno(), (size if path == self._swap else 64) << 20)
-
-    def _disks(self) -> list[Path]:
-        extra = [self._context.folder / "load.raw"] if self._options.load == "disk" else []
-        return [self._swap, *extra]
-
     def _new_nonce(self) -> str:
         return f"{self._context.random.getrandbits(64):016x}"
-
-    def _limit(self, stage: str) -> float:
-        return LIMITS[stage] * self._context.options.time_scale
 
 
 def _refusal(text: str) -> str:
     return f"the kernel came back from hibernation without a saved image: {text}"
-
-
-def check_cold_boot(life: Life) -> Check:
-    """The life's own nonce was on its console: a kernel really booted before it resumed."""
-    nonce = life.record.nonce
-    seen = any(
-        isinstance(event, ConsoleLine)
-        and "ommand line: " in event.text  # "Command" or "Kernel command"
-        and f"={nonce}" in event.text
-        for event in life.events()
-    )
-    check = Check(
-        "a cold-booted kernel resumed", "nonce", seen, cycle=life.record.cycle, compared=1
-    )
-    if not seen:
-        check.detail = f"the console never showed this life's command line with nonce {nonce}"
-        check.findings.append(
-            Finding("nonce", "load-image", check.detail, life.record.cycle, life.record.index)
-        )
-    return check

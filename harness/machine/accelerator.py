@@ -56,7 +56,8 @@ def choose_accelerator(
         raise UsageError(f"accelerator {requested!r} ({source}): tcg, kvm or auto was expected")
     try:
         result = probe()
-        usable, text = result.usable, result.line
+        usable = result.usable
+        text = result.line.removeprefix("TCG: ").removeprefix("KVM: ")
     except ImportError as error:
         usable, text = False, f"KVM not probed: the native module is not built ({error})"
     if usable:

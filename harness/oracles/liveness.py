@@ -19,7 +19,7 @@ from harness.agent_state import (
     TmpfileState,
     WorkloadState,
 )
-from harness.machine import Life
+from harness.machine import ConsoleLine, Life
 from harness.results import Check, Finding
 
 NONCE = "ram-nonce"
@@ -194,3 +194,23 @@ def file_problems(state: TmpfileState) -> list[str]:
         if offset is not None:
             problems.append(f"{state.path}: read by {way}, the first bad byte is at {offset}")
     return problems
+
+
+def check_cold_boot(life: Life) -> Check:
+    """The life's own nonce was on its console: a kernel really booted before it resumed."""
+    nonce = life.record.nonce
+    seen = any(
+        isinstance(event, ConsoleLine)
+        and "ommand line: " in event.text  # "Command" or "Kernel command"
+        and f"={nonce}" in event.text
+        for event in life.events()
+    )
+    check = Check(
+        "a cold-booted kernel resumed", "nonce", seen, cycle=life.record.cycle, compared=1
+    )
+    if not seen:
+        check.detail = f"the console never showed this life's command line with nonce {nonce}"
+        check.findings.append(
+            Finding("nonce", "load-image", check.detail, life.record.cycle, life.record.index)
+        )
+    return check
