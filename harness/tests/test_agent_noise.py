@@ -180,7 +180,10 @@ def test_a_late_answer_is_not_taken_for_another(wire: Wire) -> None:
 
 
 def test_over_a_terminal_every_byte_passes() -> None:
-    ours, theirs = pty.openpty()
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as error:
+        pytest.skip(f"no pseudo terminals on this machine: {error}")
     device = os.ttyname(theirs)
     process = subprocess.Popen([str(build_agent()), "--device", device])
     try:
