@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import re
+import time
 from collections.abc import Iterator
 
 import kernel
@@ -168,12 +169,14 @@ class HibernateStory:
         with life.stage("save", self._setup.limit("save")):
             self._context.reached_target()
             with guest.asking() as agent:
-                timer = arm_timer(agent, cycle)
+                asked = time.monotonic()
                 before = agent.query(COUNTER, CounterState)
+                latency = time.monotonic() - asked
                 self._tamper.before_save(site)
                 with life.paused():
                     site.interrupts = life.interrupt_controllers()
                     snapshot_stop.arm_entry(life, self._symbols)
+                timer = arm_timer(agent, cycle, latency)
                 site.hibernation = agent.hibernate(self._options.mode)
             with self._refusal(life):
                 entry = snapshot_stop.stop_at_entry(life, self._symbols)

@@ -56,10 +56,14 @@ def plant(agent: Agent, *, value: str, life_nonce: str, cpus: int, seed: int, lo
     return Planted(life_nonce, nonce, spare, cpus, counter, load)
 
 
-def arm_timer(agent: Agent, cycle: int) -> str:
-    """A fresh set of timers for this cycle; the name to ask for."""
+def arm_timer(agent: Agent, cycle: int, latency: float) -> str:
+    """A fresh set of timers for this cycle; the name to ask for.
+
+    ``latency``: seconds that the agent took to answer a request just now. On a host so loaded that
+    requests are slow, the timers must not be due before the save has begun.
+    """
     name = f"{TIMER}-{cycle}"
-    agent.start_timer(name, delay=TIMER_DELAY)
+    agent.start_timer(name, delay=TIMER_DELAY + 10 * latency)
     return name
 
 
