@@ -7,6 +7,7 @@ all, but compared in place while the machine stands still.
 
 from __future__ import annotations
 
+import bisect
 import mmap
 import shutil
 import time
@@ -26,6 +27,7 @@ from harness.oracles.rules import ExceptedRange, rules_in, snapshot_rules
 from harness.oracles.snapshot_stop import SnapshotEntry
 from harness.results import Check, Finding, FrameMap, RuleUse
 
+COVERAGE = "nothing that had to be saved is missing"
 LISTED = 64  # findings of one check that are written out; all are counted
 PAGE = 4096
 
@@ -74,12 +76,26 @@ class CycleEvidence:
         else:
             header = self.image.header
             check.compared = len(self.image.pfns)
+            outside = check.compared - self._frames_in_ram()
+            if outside:
+                check.passed = False
+                text = f"{outside} page frames of the image are not RAM of this machine"
+                check.findings.append(Finding("image", "write-image", text, self.cycle, self.life))
             check.detail = (
                 f"{header['image_pages']} pages, {header['compression']}, "
                 f"{header['disk_pages'] * PAGE >> 20} MiB on disk, {header['layout']}"
             )
         check.seconds = time.monotonic() - began
         return [check]
+
+    def _frames_in_ram(self) -> int:
+        """How many frames of the image are RAM; the image has them in ascending order."""
+        assert self.image is not None
+        pfns = self.image.pfns
+        return sum(
+            bisect.bisect_left(pfns, (gpa + length) // PAGE) - bisect.bisect_left(pfns, gpa // PAGE)
+            for gpa, _, length in self.snapshot.regions
+        )
 
 
 class Evidence:
@@ -125,22 +141,24 @@ class Evidence:
         assert image is not None
         ram = jumpback_memory.GuestRam(snapshot.capture.view(), snapshot.regions)
         registers = snapshot.entry.registers
-        guest = jumpback_memory.GuestKernel(
-            ram,
-            self._symbols,
-            self._context.symbols.arch,
-            cr3=registers.control["cr3"],
-            cr0=registers.control["cr0"],
-            cr4=registers.control["cr4"],
-            efer=registers.control["efer"],
-        )
-        evidence.owners = Owners(self._context.symbols, guest)
-        ranges = snapshot_rules(self._context.symbols, registers.sp, _translator(guest))
-        checks = [
-            self._belongs(evidence),
-            self._content(evidence, ram, ranges),
-            self._coverage(evidence, guest, ranges),
-        ]
+        checks = [self._belongs(evidence)]
+        try:
+            guest = jumpback_memory.GuestKernel(
+                ram,
+                self._symbols,
+                self._context.symbols.arch,
+                cr3=registers.control["cr3"],
+                cr0=registers.control["cr0"],
+                cr4=registers.control["cr4"],
+                efer=registers.control["efer"],
+            )
+        except jumpback_memory.MemoryModelError as error:
+            checks.append(self._no_sense(evidence, error))
+        else:
+            evidence.owners = Owners(self._context.symbols, guest)
+            ranges = snapshot_rules(self._context.symbols, registers.sp, _translator(guest))
+            checks.append(self._content(evidence, ram, ranges))
+            checks.append(self._coverage(evidence, guest, ranges))
         if not all(check.passed for check in checks):
             kept = self._context.folder / f"snapshot-cycle-{evidence.cycle:02}.ram"
             snapshot.capture.detach(str(kept))
@@ -235,18 +253,13 @@ class Evidence:
         image = evidence.image
         assert image is not None
         began = time.monotonic()
-        check = Check("nothing that had to be saved is missing", "coverage", True, evidence.cycle)
+        check = Check(COVERAGE, "coverage", True, evidence.cycle)
         try:
             accounting = guest.account_snapshot(
                 exceptions=[(r.gpa, r.length, 0) for r in ranges], limit=LISTED
             )
         except jumpback_memory.MemoryModelError as error:
-            check.passed = False
-            check.detail = f"the kernel's structures make no sense: {error}"
-            check.findings.append(
-                Finding("coverage", "snapshot", check.detail, evidence.cycle, evidence.life)
-            )
-            return check
+            return self._no_sense(evidence, error)
         evidence.accounting = accounting
         coverage = jumpback_memory.check_coverage(accounting.expected, image.pfns)
         check.compared = len(accounting.expected)
@@ -266,11 +279,17 @@ class Evidence:
                 )
         for odd, text in list(accounting.oddities)[:LISTED]:
             check.findings.append(
-                self._finding("coverage", "snapshot", text, evidence, pfn if pfn else None)
+                self._finding("coverage", "snapshot", text, evidence, odd or None)
             )
         check.passed = not check.findings
         check.seconds = time.monotonic() - began
         return check
+
+    def _no_sense(self, evidence: CycleEvidence, error: Exception) -> Check:
+        """The captured kernel's own structures cannot be followed: nothing is proved by them."""
+        text = f"the kernel's structures make no sense: {error}"
+        finding = Finding("coverage", "snapshot", text, evidence.cycle, evidence.life)
+        return Check(COVERAGE, "coverage", False, evidence.cycle, detail=text, findings=[finding])
 
     def compare_restored(self, evidence: CycleEvidence, life: Life) -> Check:
         """(2) At the first instruction of the restored kernel: every page of the image stands in
