@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import kernel
+import kernel.selection
 from harness.context import RunContext, RunOptions
 from harness.errors import BuildError, GuestHang, GuestPanic, InfraError, SkipError, UsageError
 from harness.guest_image import build_guest
@@ -75,8 +76,11 @@ def run_scenario(
     except Exception as error:  # a bug of the rig: never blamed on the kernel
         trace = traceback.format_exc()
         (folder / "traceback.txt").write_text(trace)
-        result.verdict = Verdict.INFRA
-        result.reason = f"bug in the rig: {type(error).__name__}: {error} (see traceback.txt)"
+        note = f"bug in the rig: {type(error).__name__}: {error} (see traceback.txt)"
+        result.verdict, result.reason = Verdict.INFRA, note
+        if any(not check.passed for check in result.checks):
+            result.verdict, result.reason = _judge(result)
+            result.reason += f"; then {note}"
     else:
         result.verdict, result.reason = _judge(result)
     finally:
@@ -141,13 +145,17 @@ def _judge(result: RunResult) -> tuple[Verdict, str]:
     if failed:
         first = failed[0]
         why = _why(first)
-        result.failed_stage = result.failed_stage or (
-            first.findings[0].stage if first.findings else ""
-        )
+        if first.findings and first.findings[0].stage:
+            # Not where the run ended: a bad image may kill the kernel much later.
+            result.failed_stage = first.findings[0].stage
         more = f" (and {len(failed) - 1} more failed checks)" if len(failed) > 1 else ""
         return Verdict.FAIL, f"{first.name}: {why}{more}"
     if not result.checks:
         return Verdict.INFRA, "the scenario ended without a single check: nothing was proved"
+    asked = int(result.options.get("cycles", "0"))
+    if result.cycles_proved < asked:
+        why = f"the scenario ended after {result.cycles_proved} of {asked} cycles, without a word"
+        return Verdict.INFRA, why
     compared = sum(check.compared for check in result.checks if check.oracle == "restored-memory")
     return (
         Verdict.PASS,
@@ -172,8 +180,12 @@ def reproduce_command(
     """The one command that repeats this run; only what differs from the defaults is named."""
     words = ["./jumpback", "run", scenario.name]
     default = RunOptions()
+    # A path must mean the same from wherever the command is repeated.
+    spec = options.kernel
+    if kernel.selection.is_path(spec):
+        spec = str(Path(spec).expanduser().resolve())
     common = {
-        "kernel": (options.kernel, default.kernel),
+        "kernel": (spec, default.kernel),
         "arch": (options.arch, default.arch),
         "memory": (options.memory_mib, default.memory_mib),
         "cpus": (options.cpus, default.cpus),
@@ -195,8 +207,8 @@ def reproduce_command(
 def _new_run_folder(out: Path | None, scenario: str) -> Path:
     """A folder of this run's own; parallel runs never share one."""
     if out is not None:
-        if (out / "result.json").exists():
-            raise UsageError(f"{out} holds an earlier run; choose another --out")
+        if out.exists() and any(out.iterdir()):
+            raise UsageError(f"{out} is not empty (an earlier run?); choose another --out")
         out.mkdir(parents=True, exist_ok=True)
         return out.resolve()
     parent = runs_folder()

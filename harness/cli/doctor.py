@@ -63,7 +63,7 @@ def examine() -> list[Line]:
         _memory(),
         _space("cache", cache_folder(), 4096, "kernels, packages"),
         _space("runs", runs_folder(), 2048, "artifacts"),
-        _space("shared memory", Path("/dev/shm"), 1024, "guest RAM"),
+        _space("shared memory", Path("/dev/shm"), 1024, "captures, else the run folder"),
         _program("qemu", "qemu-system-x86_64", "--version"),
         _program("compiler", "gcc", "--version"),
         kvm,

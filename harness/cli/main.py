@@ -6,11 +6,13 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+import traceback
 from typing import Any
 
 import click
 
 from harness.errors import JumpbackError, UsageError
+from harness.verdict import ExitStyle, Verdict, exit_code
 from kernel.errors import KernelError
 
 # Commands are imported when asked for: `jumpback run` must not pay for the bench's imports.
@@ -90,10 +92,10 @@ def run() -> None:
         sys.exit(2)
     except KernelError as error:
         print(f"jumpback: {error}", file=sys.stderr)
-        sys.exit(9)
+        sys.exit(_exit_code(Verdict.BUILD))
     except JumpbackError as error:
         print(f"jumpback: {error}", file=sys.stderr)
-        sys.exit(8)
+        sys.exit(_exit_code(Verdict.INFRA))
     except KeyboardInterrupt:
         print("jumpback: interrupted; machines stopped, artifacts kept", file=sys.stderr)
         sys.exit(130)
@@ -101,3 +103,17 @@ def run() -> None:
         # The reader of our output went away (`jumpback … | head`): nobody is left to talk to.
         sys.stderr.close()
         sys.exit(0)
+    except Exception:
+        # A bug of ours must not look like a failed proof (1), least of all to git bisect.
+        traceback.print_exc()
+        sys.exit(_exit_code(Verdict.INFRA))
+
+
+def _exit_code(verdict: Verdict) -> int:
+    """In the style that the command line asks for, if it got as far as naming one."""
+    style = ExitStyle.PLAIN
+    for word, value in zip(sys.argv, [*sys.argv[1:], ""]):
+        chosen = word.removeprefix("--exit-style=") if "=" in word else value
+        if word.startswith("--exit-style") and chosen in {known.value for known in ExitStyle}:
+            style = ExitStyle(chosen)
+    return exit_code(verdict, style, target_reached=False)

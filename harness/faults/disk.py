@@ -14,7 +14,7 @@ from harness.faults.guest import SPARE_OFFSET, spare_page
 from harness.hibernation.site import TamperSite
 
 PAGE_SHIFT = 12
-# arch/x86/power/hibernate_{64,32}.c, RESTORE_MAGIC
+# arch/x86/power/hibernate.c, RESTORE_MAGIC of x86_64 and i386
 _MAGICS = (0x23456789ABCDEF02, 0x12345679)
 
 

@@ -153,7 +153,7 @@ def test_a_used_run_folder_is_refused(play: Callable[..., RunResult]) -> None:
         context.record(_check(True))
 
     play(story)
-    with pytest.raises(UsageError, match="earlier run"):
+    with pytest.raises(UsageError, match="not empty"):
         play(story)
 
 

@@ -25,6 +25,7 @@ CHECKS = {
     "workloads went on",
     "timers fired",
     "all CPUs run",
+    "interrupt controllers restored",
     "the kernel's log is clean",
 }
 
@@ -50,6 +51,7 @@ def test_every_cycle_is_proved(jumpback: Callable[..., Ran], arguments: list[str
     for cycle in range(1, cycles + 1):
         made = {check["name"] for check in ran.document["checks"] if check["cycle"] == cycle}
         assert CHECKS <= made, f"cycle {cycle} lacks {CHECKS - made}"
+    assert "the half-written file was finished" in {c["name"] for c in ran.document["checks"]}
     restored = [c for c in ran.document["checks"] if c["oracle"] == "restored-memory"]
     assert all(check["compared"] > 1000 for check in restored), "too few pages for a kernel"
 
