@@ -79,6 +79,7 @@ class AgentLink:
         on_line: Callable[[str], None] | None = None,
         on_event: Callable[[AgentEvent], None] | None = None,
     ) -> None:
+        self.time_scale = 1.0  # multiplies every request's time-out: slow hosts
         self._on_line = on_line
         self._on_event = on_event
         self._changed = threading.Condition()
@@ -247,7 +248,8 @@ class AgentLink:
                 "pass: hand long input over in a file of the guest image"
             )
         try:
-            message = self._exchange(verb, request, make_frame(body), timeout, ask_again)
+            limit = timeout * self.time_scale
+            message = self._exchange(verb, request, make_frame(body), limit, ask_again)
         finally:
             with self._changed:
                 self._pending.discard(request)

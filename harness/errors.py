@@ -7,6 +7,7 @@
     ├── SkipError     a precondition is missing: verdict SKIP, with its reason
     ├── InfraError    the rig or the host failed, not the kernel: verdict INFRA
     │   └── LostMachine   the machine's process died or its control connection broke
+    ├── GuestBroken   user space in the guest is not what it has to be: a failed check
     ├── GuestPanic    the kernel under test panicked: verdict PANIC
     └── GuestHang     a stage passed its time limit: verdict HANG
 """
@@ -35,6 +36,10 @@ class InfraError(JumpbackError):
 
 
 class LostMachine(InfraError):
+    pass
+
+
+class GuestBroken(JumpbackError):
     pass
 
 

@@ -10,17 +10,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from harness.agent import Agent, AgentError, AgentEvent, AgentTimeout
-from harness.errors import InfraError
+from harness.agent import (
+    Agent,
+    AgentError,
+    AgentEvent,
+    AgentProtocolError,
+    AgentRefused,
+    AgentReplaced,
+    AgentTimeout,
+)
+from harness.errors import GuestBroken, InfraError
 from harness.machine import GuestSaid, Life
 
 
 class GuestLink:
-    """``life``: whose machine the guest lives in now."""
+    """``life``: whose machine the guest lives in now. ``time_scale``: of all time limits."""
 
-    def __init__(self, life: Life) -> None:
+    def __init__(self, life: Life, time_scale: float = 1.0) -> None:
         self.life = life
         self.agent = Agent.attach(life.agent, on_event=self._tell)
+        self.agent.time_scale = time_scale
 
     def follow(self, life: Life) -> None:
         """From now on the guest (or a new one, if the kernel boots afresh) is in ``life``."""
@@ -30,12 +39,15 @@ class GuestLink:
     @contextlib.contextmanager
     def asking(self) -> Iterator[Agent]:
         """Around requests: an agent's silence becomes GuestPanic, LostMachine, UnexpectedEnd or
-        GuestHang, whichever it is."""
+        GuestHang, whichever it is; an agent that is another one or says no, GuestBroken."""
         try:
             yield self.agent
         except AgentTimeout as error:
             self.life.check()
-            raise self.life.hang(0.0) from error
+            raise self.life.silence(str(error)) from error
+        except (AgentRefused, AgentReplaced, AgentProtocolError) as error:
+            self.life.check()
+            raise GuestBroken(str(error)) from error
         except AgentError as error:
             self.life.check()
             raise InfraError(str(error)) from error

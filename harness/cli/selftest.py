@@ -144,6 +144,7 @@ def kernels(shell: Shell) -> None:
     command = str(TREE / "jumpback")
     shell.run(command, "kernel", "build", "6.1", "--arch", "x86_64")
     shell.run(command, "kernel", "build", "6.1", "--arch", "i386")
+    shell.run(command, "kernel", "build", "6.12", "--arch", "x86_64")
 
 
 def boots(shell: Shell) -> None:

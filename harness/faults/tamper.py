@@ -8,8 +8,8 @@ Every hook gets the ``TamperSite`` and notes in ``site.done`` what it did.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from harness.faults import disk, forget, guest, machine
 from harness.hibernation.site import TamperSite
@@ -39,6 +39,7 @@ class Tamper:
     after_resume: Hook = _nothing  # the guest runs, the agent listens
     append_to_next_life: str = ""
     next_life_other_arch: bool = False
+    limits: Mapping[str, float] = field(default_factory=dict)  # seconds a stage, else as usual
     disk_mib: int = 0  # swap disk size; 0: as usual
 
     @property
@@ -175,9 +176,10 @@ _ALL = (
     ),
     Tamper(
         "hang",
-        "the kernel is made to spin for ever when it has taken its snapshot (use --time-scale)",
+        "the kernel is made to spin for ever when it has taken its snapshot",
         verdict=Verdict.HANG,
         stage="write-image",
+        limits={"write-image": 8.0},
         at_snapshot=guest.spin,
     ),
     Tamper(

@@ -28,7 +28,8 @@ from harness.oracles.snapshot_stop import SnapshotEntry
 from harness.results import Check, Finding, FrameMap, RuleUse
 
 COVERAGE = "nothing that had to be saved is missing"
-LISTED = 64  # findings of one check that are written out; all are counted
+LISTED = 64  # findings of one check that are written out; all are counted, and drawn
+DRAWN = 1 << 20  # differing pages that the map shows: all of 4 GiB
 PAGE = 4096
 
 Region = tuple[int, int, int]  # gpa, offset in the RAM file, length; bytes
@@ -56,8 +57,11 @@ class CycleEvidence:
     missing: set[int] = field(default_factory=set)
     excepted: set[int] = field(default_factory=set)
 
-    def parse_image(self, saved_by: Life) -> list[Check]:
-        """Reads the image from the disk: well formed, or a failed check that names the place."""
+    def parse_image(self, saved_by: Life, wanted: str) -> list[Check]:
+        """Reads the image from the disk: well formed, or a failed check that names the place.
+
+        ``wanted``: the compression that was asked for, or "default".
+        """
         self.life = saved_by.record.index
         began = time.monotonic()
         check = Check("image is well formed", "image", True, cycle=self.cycle)
@@ -80,6 +84,10 @@ class CycleEvidence:
             if outside:
                 check.passed = False
                 text = f"{outside} page frames of the image are not RAM of this machine"
+                check.findings.append(Finding("image", "write-image", text, self.cycle, self.life))
+            if wanted not in ("default", header["compression"]):
+                check.passed = False
+                text = f"compression: asked for {wanted}, found {header['compression']}"
                 check.findings.append(Finding("image", "write-image", text, self.cycle, self.life))
             check.detail = (
                 f"{header['image_pages']} pages, {header['compression']}, "
@@ -105,9 +113,18 @@ class Evidence:
         self._context = context
         self._scratch = scratch_folder(context.options.memory_mib << 20, context.folder)
         self._pool: jumpback_vm.CapturePool | None = None
+        self._last: jumpback_vm.Capture | None = None
+        self._last_cycle = 0
         self._symbols = context.symbols.addresses()
 
+    def keep_last(self) -> None:
+        """The last snapshot's RAM goes to the run folder, if it is not there already."""
+        path = self._context.folder / f"snapshot-cycle-{self._last_cycle:02}.ram"
+        if self._last is not None and not path.exists():
+            self._last.detach(str(path))
+
     def close(self) -> None:
+        self._last = None
         self._pool = None
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -120,7 +137,9 @@ class Evidence:
         """The machine must stand still."""
         regions = _regions(life)
         ram = jumpback_vm.RamFile(str(life.ram.path), regions)
+        self._last = None  # its slot may be the one that is needed
         capture = self._capture_pool(life).capture(ram)
+        self._last, self._last_cycle = capture, cycle
         properties = self._context.result.properties
         properties["snapshot_capture_mib"] = str(capture.stats.bytes_copied >> 20)
         properties["snapshot_capture_ms"] = f"{capture.stats.seconds * 1000:.1f}"
@@ -159,9 +178,6 @@ class Evidence:
             ranges = snapshot_rules(self._context.symbols, registers.sp, _translator(guest))
             checks.append(self._content(evidence, ram, ranges))
             checks.append(self._coverage(evidence, guest, ranges))
-        if not all(check.passed for check in checks):
-            kept = self._context.folder / f"snapshot-cycle-{evidence.cycle:02}.ram"
-            snapshot.capture.detach(str(kept))
         return checks
 
     def _belongs(self, evidence: CycleEvidence) -> Check:
@@ -210,7 +226,7 @@ class Evidence:
             image.data,
             ram,
             exceptions=[(r.gpa, r.length, rules.index(r.rule)) for r in ranges],
-            limit=LISTED,
+            limit=DRAWN,
         )
         check = Check("image equals RAM at the snapshot", "image-content", True, evidence.cycle)
         check.seconds = time.monotonic() - began
@@ -267,13 +283,14 @@ class Evidence:
             f"{accounting.counts[code]} {name}"
             for code, name in ((9, "to save"), (4, "zero"), (1, "free"), (2, "nosave"), (3, "own"))
         )
+        check.detail += f"; {len(coverage.missing)} missing, {len(coverage.surplus)} surplus"
+        evidence.missing.update(coverage.missing)
         for words, pfns in (
             ("had to be saved and is not in the image", coverage.missing),
             ("is in the image and must not be", coverage.surplus),
             ("is in the image more than once", coverage.duplicates),
         ):
             for pfn in list(pfns)[:LISTED]:
-                evidence.missing.add(pfn)
                 check.findings.append(
                     self._finding("coverage", "snapshot", f"page {words}", evidence, pfn)
                 )
@@ -299,7 +316,7 @@ class Evidence:
         began = time.monotonic()
         ram_file = jumpback_vm.RamFile(str(life.ram.path), _regions(life))
         ram = jumpback_memory.GuestRam(ram_file.view(), _regions(life))
-        stored = jumpback_memory.compare_image(image.stored_pfns, image.data, ram, limit=LISTED)
+        stored = jumpback_memory.compare_image(image.stored_pfns, image.data, ram, limit=DRAWN)
         check = Check("restored RAM equals the image", "restored-memory", True, evidence.cycle)
         check.compared = stored.compared
         check.passed = stored.different == 0
@@ -342,10 +359,10 @@ class Evidence:
         life: Life | None = None,
     ) -> None:
         """``swap``: the comparison's "expected" was the image, and RAM is what should stand."""
-        if found.different > len(found.differences):
+        evidence.different.update(page.pfn for page in found.differences)
+        if found.different > LISTED:
             check.detail = f"{found.different} pages differ; the first {LISTED} are listed"
-        for page in found.differences:
-            evidence.different.add(page.pfn)
+        for page in found.differences[:LISTED]:
             expected, got = page.expected, page.found
             if swap:
                 expected, got = got, expected

@@ -93,4 +93,6 @@ class Setup:
 
     def limit(self, stage: str) -> float:
         """Seconds that a stage may take."""
-        return LIMITS[stage] * self._context.options.time_scale
+        tamper = self._options.tamper
+        seconds = tamper.limits.get(stage, LIMITS[stage]) if tamper else LIMITS[stage]
+        return seconds * self._context.options.time_scale

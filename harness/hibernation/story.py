@@ -19,6 +19,7 @@ from harness.agent_state import CounterState, HibernateResult
 from harness.context import RunContext
 from harness.faults.tamper import Tamper
 from harness.guest_image import build_guest
+from harness.errors import GuestBroken
 from harness.guest_link import GuestLink
 from harness.hibernation.evidence import CycleEvidence, Evidence
 from harness.hibernation.notes import note_end, note_memory
@@ -90,8 +91,22 @@ class HibernateStory:
             disks=tuple(self._setup.disks),
         )
         machine = Machine(config, context.folder, context.started, self._symbols.text)
+        finished = False
+        try:
+            self._run_machine(machine)
+            for drawing in self._drawings:
+                drawing.result()  # a bug in the drawing must not pass unseen
+            finished = self._all_good()
+        finally:
+            if context.options.keep or not finished:
+                self._evidence.keep_last()
+            self._evidence.close()
+        if finished and not context.options.keep:
+            self._setup.remove_disks()
+
+    def _run_machine(self, machine: Machine) -> None:
         with machine, concurrent.futures.ThreadPoolExecutor(1, "verify") as self._worker:
-            context.result.lives = machine.records
+            self._context.result.lives = machine.records
             try:
                 self._tell_story(machine)
             except CheckFailed:
@@ -99,13 +114,11 @@ class HibernateStory:
             except UnexpectedEnd as end:
                 with contextlib.suppress(CheckFailed):
                     self._fail("life", "the machine ends as expected", str(end).split("\n")[0])
+            except GuestBroken as error:
+                with contextlib.suppress(CheckFailed):
+                    self._fail("workload", "the agent lives on", str(error))
             finally:
-                self._evidence.close()
                 note_end(self._context.result, self._done)
-        for drawing in self._drawings:
-            drawing.result()  # a bug in the drawing must not pass unseen
-        if self._all_good() and not context.options.keep:
-            self._setup.remove_disks()
 
     # The story
 
@@ -146,7 +159,7 @@ class HibernateStory:
         context.progress.start("life 1: boot", None)
         with life.stage("boot", self._setup.limit("boot")):
             life.start()
-            guest = GuestLink(life)
+            guest = GuestLink(life, context.options.time_scale)
             life.resume()
             self._evidence.prepare(life)
             life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "hello")
@@ -198,7 +211,7 @@ class HibernateStory:
         cycle = site.cycle
         self._context.progress.start(f"cycle {cycle}: power-off, boot, resume", None)
         saved_by = site.life
-        parsed = self._worker.submit(evidence.parse_image, saved_by)
+        parsed = self._worker.submit(evidence.parse_image, saved_by, self._options.compressor)
         if self._tamper.next_life_other_arch:
             self._boot_other_arch(machine)
         life = machine.new_life(

@@ -110,13 +110,15 @@ class Panic(Event):
 
 @dataclass(frozen=True)
 class Hang(Event):
-    """A stage passed its time limit."""
+    """A stage passed its time limit, or (limit 0) the guest did not answer in it."""
 
     stage: str
     limit: float  # seconds
     kind: ClassVar[str] = "hang"
 
     def describe(self) -> str:
+        if self.limit == 0.0:
+            return f"the guest is silent in stage {self.stage}"
         return f"stage {self.stage} took longer than its limit of {self.limit:g} s"
 
 

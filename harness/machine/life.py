@@ -213,10 +213,14 @@ class Life:
         name = self._stage[0] if self._stage else "outside of any stage"
         event = Hang(self.now(), name, limit)
         self._publish(event)
-        places = ""
-        with contextlib.suppress(JumpbackError):
-            places = f"; CPUs at {', '.join(self._engine.places(self._symbolize))}"
-        return GuestHang(f"{self._where()}: {event.describe()}{places}{self._quote_console()}")
+        text = f"{self._where()}: {event.describe()}{self._places()}"
+        return GuestHang(text + self._quote_console())
+
+    def silence(self, what: str) -> GuestHang:
+        """Records that the guest does not answer; returns the exception to raise. ``what``: who
+        was silent, and for how long."""
+        self._publish(Hang(self.now(), self._stage[0] if self._stage else "", 0.0))
+        return GuestHang(f"{self._where()}: {what}{self._places()}{self._quote_console()}")
 
     # Control
 
@@ -333,6 +337,11 @@ class Life:
     def _where(self) -> str:
         stage = f", stage {self._stage[0]}" if self._stage else ""
         return f"life {self.record.index} ({self.record.role}){stage}"
+
+    def _places(self) -> str:
+        with contextlib.suppress(JumpbackError):
+            return f"; CPUs at {', '.join(self._engine.places(self._symbolize))}"
+        return ""
 
     def _quote_console(self) -> str:
         tail = self.console_tail()

@@ -39,6 +39,8 @@ CASES = [
     pytest.param(["--compressor", "none", "--load", "disk"], id="nocompress-load-disk"),
     pytest.param(["--arch", "i386", "--compressor", "none"], id="i386-nocompress"),
     pytest.param(["--memory", "96"], id="96-MiB"),
+    pytest.param(["--kernel", "6.12", "--compressor", "lz4"], id="6.12-lz4"),
+    pytest.param(["--kernel", "6.12", "--cpus", "2"], id="6.12-smp"),
 ]
 
 
@@ -87,4 +89,6 @@ def test_a_good_run_keeps_no_disk(jumpback: Callable[..., Ran]) -> None:
     ran = jumpback()
     assert not list(ran.folder.glob("*.raw"))
     assert (ran.folder / "report.html").stat().st_size > 10000
-    assert (jumpback("--keep").folder / "swap.raw").exists()
+    kept = jumpback("--keep")
+    assert (kept.folder / "swap.raw").exists()
+    assert (kept.folder / "snapshot-cycle-01.ram").stat().st_size == 256 << 20

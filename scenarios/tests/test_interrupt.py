@@ -56,7 +56,7 @@ def test_nothing_is_left(tmp_path: Path, number: signal.Signals) -> None:
         text=True,
     )
     _wait(lambda: (out / "life-02").exists(), "the second life has begun")
-    assert _machines(out)
+    _wait(lambda: bool(_machines(out)), "its machine runs")
     process.send_signal(number)
     _, errors = process.communicate(timeout=LIMIT)
     _wait(lambda: not _machines(out), "its machines have ended")

@@ -19,9 +19,7 @@ BYTE_TAMPERS = ("image-byte", "written-byte", "copy-byte", "restored-byte")
 @pytest.mark.parametrize("name", TAMPERS)
 def test_tamper_is_found_and_blamed(jumpback: Callable[..., Ran], name: str) -> None:
     tamper = TAMPERS[name]
-    # A hang is only known when the stage's time is over: do not wait for all of it.
-    hurry = ["--time-scale", "0.25"] if name == "hang" else []
-    ran = jumpback("--tamper", name, *hurry)
+    ran = jumpback("--tamper", name)
     assert ran.document["properties"].get("tampered") or tamper.acts_by_configuration
     assert ran.document["verdict"] == tamper.verdict.value, ran.summary()
     assert ran.document["failed_stage"] == tamper.stage, ran.summary()
@@ -65,12 +63,13 @@ def test_failed_run_keeps_its_evidence(jumpback: Callable[..., Ran]) -> None:
     assert "restored-memory" in report
 
 
-def test_panic_ends_the_run_within_a_second(jumpback: Callable[..., Ran]) -> None:
+def test_panic_ends_the_run_at_once(jumpback: Callable[..., Ran]) -> None:
     ran = jumpback("--tamper", "panic")
     life = ran.document["lives"][0]
     assert life["outcome"] == "panic"
     (panic,) = [event for event in life["events"] if event["kind"] == "panic"][:1]
-    assert ran.document["seconds"] - panic["time"] < 1.0
+    # Usual: 0.2 s; whatever runs beside this test may take its time, a stage's limit may not pass.
+    assert ran.document["seconds"] - panic["time"] < 5.0
     assert any("Kernel panic" in line for line in ran.document["console_tail"])
 
 
