@@ -21,6 +21,8 @@ from kernel.cache import Cache
 from kernel.errors import PackageError
 from kernel.progress import Progress, Silent
 
+# What apt says of a list whose signature does not hold.
+_SIGNATURE = re.compile(r"GPG error|NO_PUBKEY|BADSIG|EXPKEYSIG|is not signed")
 _READ_SIZE = 1 << 20
 
 
@@ -89,6 +91,8 @@ def locate(
     with cache.lock(lock):
         old = known(name, suites, debian, cache=cache)
         old_path = _place(cache, old) if old else None
+        if old and old_path and old_path.is_file():
+            _drop_if_damaged(old_path, old, progress)
         if old and old_path and old_path.is_file() and not refresh:
             progress.note(f"{name} {old.version}: from the cache, the mirror was not asked")
             return Package(name, old.version, old_path)
@@ -132,6 +136,8 @@ def _ask(
                 f"{', '.join(suites)} ({debian}) have no package {name}; the sources asked are in "
                 f"{apt.state / 'jumpback.sources'}"
             )
+        if complaint and _SIGNATURE.search(str(complaint)):
+            raise complaint  # old lists may be a way to keep an old package: never go on quietly
         if complaint:
             progress.note(f"{name} {candidate.version} may not be the newest: {complaint}")
         place = _place(cache, candidate)
@@ -139,6 +145,8 @@ def _ask(
             with cache.scratch("download") as folder:
                 path = apt.download(candidate, folder, progress)
                 _check(path, candidate)
+                with path.open("rb") as handle:
+                    os.fsync(handle.fileno())
                 os.rename(path, place)
     record = _record(cache, name, suites, debian)
     with cache.scratch("record") as folder:
@@ -158,6 +166,15 @@ def _check(path: Path, candidate: Candidate) -> None:
             f"{path.name}: sha256 is {digest.hexdigest()}, "
             f"the signed package list says {candidate.sha256}"
         )
+
+
+def _drop_if_damaged(path: Path, candidate: Candidate, progress: Progress) -> None:
+    """A package that stands in the cache is used only if it is still what was downloaded."""
+    try:
+        _check(path, candidate)
+    except PackageError as error:
+        progress.note(f"{error}: it is fetched again")
+        path.unlink()
 
 
 def _suites(suite: str | Sequence[str]) -> tuple[str, ...]:

@@ -288,7 +288,6 @@ class Evidence:
         for words, pfns in (
             ("had to be saved and is not in the image", coverage.missing),
             ("is in the image and must not be", coverage.surplus),
-            ("is in the image more than once", coverage.duplicates),
         ):
             for pfn in list(pfns)[:LISTED]:
                 check.findings.append(

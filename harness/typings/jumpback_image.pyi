@@ -19,7 +19,7 @@ class ImageError(Exception):
 
 class ImageHeader(TypedDict):
     arch: str  # "x86_64" or "i386"
-    layout: str  # what the image tells of the writing kernel, e.g. "6.12 or later"
+    layout: str  # what the image tells of the writing kernel, e.g. "6.6 or later"
     compression: str  # "lzo", "lz4" or "none"
     # swap header page
     header_page: int

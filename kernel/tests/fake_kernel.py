@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
@@ -89,7 +90,7 @@ class FakeKernel:
             "version": version,
             "architecture": "all",
             "size": place.stat().st_size,
-            "sha256": "",
+            "sha256": hashlib.sha256(place.read_bytes()).hexdigest(),
         }
         (place.parent / f"{PACKAGE}.{SUITE}.amd64.json").write_text(json.dumps(record))
         return place

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernel import apt_state, debian
-from kernel.apt_state import PrivateApt
+from kernel.apt_state import Candidate, PrivateApt
 from kernel.cache import Cache
 from kernel.errors import PackageError
 from kernel.progress import Silent
@@ -174,3 +175,15 @@ def test_archive_signed_by_another_key_is_refused(
     monkeypatch.setattr(apt_state, "KEYRING", others)
     with pytest.raises(PackageError, match="NO_PUBKEY"):
         debian.fetch_package("busybox-static", debian.host_suite(), "i386", cache=Cache(tmp_path))
+
+
+def test_a_damaged_package_in_the_cache_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "thing_1_all.deb"
+    path.write_bytes(b"what was downloaded")
+    sound = hashlib.sha256(b"what was downloaded").hexdigest()
+    candidate = Candidate("thing", "1", "all", 19, sound)
+    debian._drop_if_damaged(path, candidate, Silent())
+    assert path.exists()
+    path.write_bytes(b"what a crash left of")
+    debian._drop_if_damaged(path, candidate, Silent())
+    assert not path.exists()

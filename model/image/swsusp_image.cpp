@@ -15,13 +15,17 @@ bool has_pfn(std::span<const Pfn> sorted, Pfn pfn) {
 
 // The youngest thing seen in the image decides.
 std::string layout_of(const ImageHeader& header) {
-    if (header.swap.has(kFlagLz4) || header.zero_pages != 0) {
-        return "6.12 or later";
+    if (header.swap.has(kFlagLz4)) {
+        return "6.9 or later";  // the choice of compressor
+    }
+    if (header.zero_pages != 0) {
+        return "6.6 or later";  // commit 005e8dddd497
     }
     if (header.swap.hardware_signature) {
-        return "6.1 or later";
+        return "5.17 or later";
     }
-    return header.info.md5_digest ? "before 5.13" : "5.10 or later";
+    // The record's e820 digest: MD5, since 5.13 a CRC32.
+    return header.info.md5_digest ? "before 5.13" : "5.13 or later";
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ struct ImageHeader {
     std::uint64_t disk_pages = 0;        // pages the swap map lists: info, raw pages or units
     std::uint32_t crc32_computed =
         0;  // over what was read; equals swap.crc32 unless check_crc is off
-    // What the image itself tells of the writing kernel: "5.10 or later", "6.12 or later" …
+    // What the image itself tells of the writing kernel: "5.17 or later", "6.6 or later" …
     std::string layout;
 
     [[nodiscard]] bool crc_matches() const {

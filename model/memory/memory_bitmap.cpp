@@ -88,6 +88,12 @@ class BitmapReader {
                                             ", this machine has RAM up to " +
                                             hex(memory_.ram().end_pfn().raw)};
         }
+        // create_mem_extents() keeps zones sorted and apart; so do we, or one bit could count
+        // often.
+        if (!out_.extents.empty() && Pfn{start} < out_.extents.back().end) {
+            return Error{place("zone"), "begins at frame " + hex(start) +
+                                            ", inside or before the zone in front of it"};
+        }
         const std::uint64_t needed = (end - start + kBitsPerBlock - 1) / kBitsPerBlock;
         if (*blocks != needed || *levels > kMaxLevels) {
             return Error{place("zone"), "has " + std::to_string(*blocks) + " blocks in " +

@@ -86,7 +86,7 @@ class Accountant {
             bool behind_pointer;
             MemoryBitmap* place;
         };
-        const bool has_zero = memory_.find_symbol("zero_bm").has_value();  // 6.9 and later
+        const bool has_zero = memory_.find_symbol("zero_bm").has_value();  // 6.6 and later
         for (const Wanted& wanted :
              {Wanted{"forbidden_pages_map", true, &forbidden_},
               Wanted{"free_pages_map", true, &free_map_}, Wanted{"orig_bm", false, &orig_},
@@ -208,12 +208,17 @@ class Accountant {
         if (free_[pfn.raw] != 0) {
             return FrameState::kFree;
         }
-        if (nosave_.in_region(pfn)) {
-            return FrameState::kNosave;
-        }
         const Result<PageStruct> page = kernel_.frames().page(pfn);
         if (!page) {
             return page.error();
+        }
+        if (nosave_.in_region(pfn)) {
+            // Regions are holes of the firmware's map (register_nosave_region()): no page of theirs
+            // was ever given to the page allocator. One that was is lost by a wrong region.
+            if (!kernel_.types().reserved(*page)) {
+                odd(pfn.raw, "in a nosave region, but not PG_reserved");
+            }
+            return FrameState::kNosave;
         }
         const PageType type = kernel_.types().type_of(*page);
         const bool reserved = kernel_.types().reserved(*page);

@@ -25,7 +25,7 @@ enum class FrameState : std::uint8_t {
     kFree = 1,    // on a free list
     kNosave = 2,  // nosave region or section, not mapped, offline or guard page
     kOwn = 3,     // the snapshot code's copies and bitmaps
-    kZero = 4,    // must be in the image, which the kernel will do by a mark only (6.9 and later)
+    kZero = 4,    // must be in the image, which the kernel will do by a mark only (6.6 and later)
     kSaved = 9,   // must be in the image
 };
 inline constexpr std::size_t kFrameStates = 10;

@@ -174,6 +174,10 @@ Result<std::vector<Zone>> populated_zones(const KernelMemory& memory, const Vmco
             zone.spanned = *spanned;
             zone.present = *present;
             zone.name = zone_name(memory, Gva{spanned_field + word});
+            if (zone.name.empty()) {
+                return Error{"zone " + std::to_string(index),
+                             "its name is not where struct zone has it"};
+            }
             zone.high_ = zone.name == "HighMem";
             if (zone.present > zone.spanned || *start + *spanned < *start ||
                 zone.end() > memory.ram().end_pfn()) {

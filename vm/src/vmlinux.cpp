@@ -53,11 +53,17 @@ std::vector<RawSymbol> decode(const ElfSymbols& table, const std::vector<ElfSect
         if (!is_wanted(raw) || raw.name >= table.strings.size()) {
             continue;
         }
-        RawSymbol entry;
-        entry.symbol.name = reinterpret_cast<const char*>(table.strings.data()) + raw.name;
-        if (entry.symbol.name.empty()) {
+        // Names without an end would make the time quadratic: the kernel's have at most 512 bytes
+        // (KSYM_NAME_LEN, include/linux/kallsyms.h).
+        constexpr std::size_t kLongestName = 4096;
+        const char* name = reinterpret_cast<const char*>(table.strings.data()) + raw.name;
+        const std::size_t room = std::min(kLongestName, table.strings.size() - raw.name);
+        const auto length = static_cast<std::size_t>(std::find(name, name + room, '\0') - name);
+        if (length == 0 || length == room) {
             continue;
         }
+        RawSymbol entry;
+        entry.symbol.name = std::string_view(name, length);
         entry.symbol.address = Gva{raw.value};
         entry.symbol.size = Bytes{raw.size};
         entry.symbol.kind = kind_of(raw);

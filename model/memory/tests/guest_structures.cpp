@@ -131,6 +131,9 @@ SnapshotGuest::SnapshotGuest(BuilderOptions options, bool with_zero_pages) : gue
     constexpr std::uint64_t kData = 1024, kDataPages = 20, kFreeBlock = 2016;
     GuestBuilder& g = guest;
     g.nosave_region(160, 256);  // like the BIOS area
+    for (std::uint64_t pfn = 160; pfn < 256; ++pfn) {
+        g.set_flag(pfn, GuestBuilder::kReserved);
+    }
     g.free_block(kFreeBlock, 5);
     g.free_block(1048, 3);
     const std::uint64_t nosave_pfn = g.phys(g.symbols["__nosave_begin"]) >> kPageShift;

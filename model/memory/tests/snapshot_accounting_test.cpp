@@ -179,6 +179,12 @@ TEST_P(AccountingTest, NosaveListThatLies) {
     EXPECT_FALSE(account().ok());
 }
 
+// A region over memory that was in use: its pages are lost on resume, and no bitmap shows it.
+TEST_P(AccountingTest, NosaveRegionOverUsedMemory) {
+    guest_.set_flag(200, GuestBuilder::kReserved, false);
+    expect_oddity(200, "in a nosave region, but not PG_reserved");
+}
+
 // PG_reserved frames: saved if mapped (lowmem), not saved in highmem or where the direct mapping
 // has a hole.
 TEST_P(AccountingTest, ReservedFrames) {
