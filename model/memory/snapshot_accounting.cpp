@@ -198,19 +198,29 @@ class Accountant {
         return success();
     }
 
+    // Copies and bitmaps are single pages from the page allocator that nobody else has a use for:
+    // a bitmap that names somebody's page would hide it from the image, and from us.
+    [[nodiscard]] bool looks_own(const PageStruct& page) const {
+        return page.refcount == 1 && page.mapping == 0 && !kernel_.types().on_lru(page) &&
+               !kernel_.types().reserved(page) && kernel_.types().type_of(page) == PageType::kNone;
+    }
+
     Result<FrameState> state_of(const Zone& zone, Pfn pfn) {
         if (!kernel_.frames().online(pfn)) {
             return FrameState::kHole;
         }
+        const Result<PageStruct> page = kernel_.frames().page(pfn);
+        if (!page) {
+            return page.error();
+        }
         if (own_[pfn.raw] != 0) {
+            if (!looks_own(*page)) {
+                odd(pfn.raw, "claimed by the snapshot code, but its page structure is another's");
+            }
             return FrameState::kOwn;
         }
         if (free_[pfn.raw] != 0) {
             return FrameState::kFree;
-        }
-        const Result<PageStruct> page = kernel_.frames().page(pfn);
-        if (!page) {
-            return page.error();
         }
         if (nosave_.in_region(pfn)) {
             // Regions are holes of the firmware's map (register_nosave_region()): no page of theirs

@@ -185,6 +185,15 @@ TEST_P(AccountingTest, NosaveRegionOverUsedMemory) {
     expect_oddity(200, "in a nosave region, but not PG_reserved");
 }
 
+// The bitmaps name a page as the snapshot's own that somebody else has: it would be hidden.
+TEST_P(AccountingTest, OwnPageThatIsAnothers) {
+    const auto out = account();
+    ASSERT_TRUE(out.ok());
+    ASSERT_FALSE(out->copies.empty());
+    guest_.set_refcount(out->copies.front(), 2);
+    expect_oddity(out->copies.front(), "its page structure is another's");
+}
+
 // PG_reserved frames: saved if mapped (lowmem), not saved in highmem or where the direct mapping
 // has a hole.
 TEST_P(AccountingTest, ReservedFrames) {
