@@ -191,8 +191,12 @@ def test_panic(bench: Bench) -> None:
         with pytest.raises(GuestPanic, match="Kernel panic - not syncing: sysrq") as caught:
             life.wait((PowerOff, Reset), BOOT_LIMIT)
         seen = next(event for event in life.events() if event.kind == "panic")
-        assert life.now() - seen.time < 1.0
-        assert "INIT UP" in str(caught.value)
+        # At once; the margin is for what else this machine is doing.
+        assert life.now() - seen.time < 5.0
+        # The console's tail is quoted; how far back it reaches depends on how much of the trace
+        # has been printed by then.
+        assert "\nconsole:\n" in str(caught.value)
+        assert "INIT UP" in (life.folder / "console.log").read_text()
 
 
 def test_hang(bench: Bench) -> None:
