@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from harness.cli.run import run_and_print
+from harness.cli.run import default_options, run_and_print
 from harness.scenario import find_scenario
 
 
@@ -28,21 +28,4 @@ def demo_command() -> None:
     scenario = find_scenario("hibernate-disk")
     chosen = {option.key: option.default for option in scenario.options}
     chosen["load"] = "cpu"
-    common = {
-        "kernel": "6.1",
-        "arch": "x86_64",
-        "memory": 256,
-        "cpus": 1,
-        "accel": "auto",
-        "seed": None,
-        "append": "",
-        "time_scale": 1.0,
-        "keep": False,
-        "out": None,
-        "json": False,
-        "ktap": False,
-        "junit": None,
-        "exit_style": "plain",
-        "quiet": False,
-    }
-    sys.exit(run_and_print(scenario, chosen, common))
+    sys.exit(run_and_print(scenario, chosen, default_options()))

@@ -87,6 +87,11 @@ _COMMON: list[click.Option] = [
 ]
 
 
+def default_options() -> dict[str, Any]:
+    """What `jumpback run SCENARIO` without options hands to ``run_and_print``."""
+    return {str(option.name): option.default for option in _COMMON}
+
+
 def _click_option(option: ScenarioOption) -> click.Option:
     kind: Any
     if option.choices:

@@ -238,26 +238,37 @@ class Evidence:
         check.passed = found.different == 0
         # RAM is what should have been written; the image is what was found.
         self._add(check, evidence, found, "write-image", "in the image", swap=True)
-        self._zeroes(check, evidence, ram)
+        where = "marked as zero in the image"
+        self._zeroes(check, evidence, ram, "write-image", where, swap=True)
         for pfn in {r.gpa // PAGE for r in ranges}:
             page = image.page(pfn)
             if page is not None and bytes(page) != ram.page(pfn):
                 evidence.excepted.add(pfn)
         return check
 
-    def _zeroes(self, check: Check, evidence: CycleEvidence, ram: jumpback_memory.GuestRam) -> None:
-        """Pages that the image holds as a mark only were all zero at the snapshot."""
+    def _zeroes(
+        self,
+        check: Check,
+        evidence: CycleEvidence,
+        ram: jumpback_memory.GuestRam,
+        stage: str,
+        where: str,
+        *,
+        swap: bool = False,
+        life: Life | None = None,
+    ) -> None:
+        """Pages that the image holds as a mark only are all zero in ``ram``."""
         image = evidence.image
         assert image is not None
         zero_pfns = image.zero_pfns
         if len(zero_pfns) == 0:
             return
         found = jumpback_memory.compare_image(
-            zero_pfns, b"", ram, zero_flags=bytes([1]) * len(zero_pfns), limit=LISTED
+            zero_pfns, b"", ram, zero_flags=bytes([1]) * len(zero_pfns), limit=DRAWN
         )
         check.compared += found.compared
         check.passed = check.passed and found.different == 0
-        self._add(check, evidence, found, "write-image", "marked as zero in the image", swap=True)
+        self._add(check, evidence, found, stage, where, swap=swap, life=life)
 
     def _coverage(
         self,
@@ -320,14 +331,7 @@ class Evidence:
         check.compared = stored.compared
         check.passed = stored.different == 0
         self._add(check, evidence, stored, "restore", "in restored RAM", life=life)
-        zero_pfns = image.zero_pfns
-        if len(zero_pfns) > 0:
-            zero = jumpback_memory.compare_image(
-                zero_pfns, b"", ram, zero_flags=bytes([1]) * len(zero_pfns), limit=LISTED
-            )
-            check.compared += zero.compared
-            check.passed = check.passed and zero.different == 0
-            self._add(check, evidence, zero, "restore", "in restored RAM", life=life)
+        self._zeroes(check, evidence, ram, "restore", "in restored RAM", life=life)
         check.seconds = time.monotonic() - began
         if not check.passed:
             ram_file.capture(str(self._context.folder / f"restored-cycle-{evidence.cycle:02}.ram"))

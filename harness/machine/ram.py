@@ -60,18 +60,18 @@ class RamFile:
 
     def read(self, gpa: int, length: int) -> bytes:
         """Guest physical memory; for small pieces. Raises InfraError outside of RAM."""
-        for part in self.ranges:
-            if part.gpa <= gpa and gpa + length <= part.gpa + part.size:
-                return os.pread(self.fd, length, part.offset + gpa - part.gpa)
-        raise InfraError(f"{length} bytes at guest physical {gpa:#x}: not RAM of this machine")
+        return os.pread(self.fd, length, self._offset(gpa, length))
 
     def write(self, gpa: int, data: bytes) -> None:
         """For faults, in data only: code that the machine has translated would not be seen to."""
+        os.pwrite(self.fd, data, self._offset(gpa, len(data)))
+
+    def _offset(self, gpa: int, length: int) -> int:
+        """Where ``length`` bytes at ``gpa`` stand in the file."""
         for part in self.ranges:
-            if part.gpa <= gpa and gpa + len(data) <= part.gpa + part.size:
-                os.pwrite(self.fd, data, part.offset + gpa - part.gpa)
-                return
-        raise InfraError(f"{len(data)} bytes at guest physical {gpa:#x}: not RAM of this machine")
+            if part.gpa <= gpa and gpa + length <= part.gpa + part.size:
+                return part.offset + gpa - part.gpa
+        raise InfraError(f"{length} bytes at guest physical {gpa:#x}: not RAM of this machine")
 
     def close(self) -> None:
         if self.fd >= 0:
