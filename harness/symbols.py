@@ -20,6 +20,10 @@ class Symbols:
             raise BuildError(f"{vmlinux}: {error}") from error
         self.path = vmlinux
         self.arch: str = self._elf.arch
+        self._init_begin, self._init_end = (
+            min((address for address, _ in self.all(name)), default=0)
+            for name in ("__init_begin", "__init_end")
+        )
 
     def all(self, name: str) -> list[tuple[int, int]]:
         """(address, size) of every symbol of that name; empty if there is none."""
@@ -52,7 +56,14 @@ class Symbols:
         return None if found is None else (found[0], found[1])
 
     def find_physical(self, gpa: int) -> tuple[str, int] | None:
-        """The same for a physical address inside the kernel image."""
+        """The same for a physical address inside the kernel image.
+
+        None in what free_initmem() gives back after the boot: others live there then, and only the
+        kernel's page structures know whom.
+        """
+        virtual = self._elf.to_virt(gpa)
+        if virtual is None or self._init_begin <= virtual < self._init_end:
+            return None
         found = self._elf.find_phys(gpa)
         return None if found is None else (found[0], found[1])
 

@@ -84,3 +84,11 @@ def test_panic_ends_the_run_at_once(jumpback: Callable[..., Ran]) -> None:
 )
 def test_exit_styles(jumpback: Callable[..., Ran], name: str, style: str, expected: int) -> None:
     assert jumpback("--tamper", name, "--exit-style", style).exit == expected
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "i386"])
+def test_the_owner_is_who_has_the_page_now(jumpback: Callable[..., Ran], arch: str) -> None:
+    """On i386 the planted page lies in what was init memory: no symbol of vmlinux owns it."""
+    ran = jumpback("--tamper", "restored-byte", "--arch", arch)
+    (finding,) = [found for found in ran.findings if found["oracle"] == "restored-memory"]
+    assert "shared memory" in finding["owner"], ran.summary()
