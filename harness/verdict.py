@@ -10,12 +10,17 @@ import enum
 
 
 class Verdict(enum.Enum):
-    """How a run ended. INFRA: the rig failed, not the kernel. BUILD: no kernel to run."""
+    """How a run ended. INFRA: the rig failed, not the kernel. BUILD: no kernel to run.
+
+    XFAIL: failed as a finding in docs/findings says. XPASS: that finding did not show, so the
+    kernel was fixed or the rig went blind; somebody has to look.
+    """
 
     PASS = "PASS"
     FAIL = "FAIL"
     SKIP = "SKIP"
     XFAIL = "XFAIL"
+    XPASS = "XPASS"
     HANG = "HANG"
     PANIC = "PANIC"
     INFRA = "INFRA"
@@ -40,18 +45,21 @@ _PLAIN = {
     Verdict.FAIL: 1,
     Verdict.SKIP: 4,
     Verdict.XFAIL: 0,
+    Verdict.XPASS: 3,
     Verdict.HANG: 6,
     Verdict.PANIC: 7,
     Verdict.INFRA: 8,
     Verdict.BUILD: 9,
 }
 
-# tools/testing/selftests/kselftest.h: KSFT_PASS 0, KSFT_FAIL 1, KSFT_XFAIL 2, KSFT_SKIP 4.
+# tools/testing/selftests/kselftest.h: KSFT_PASS 0, KSFT_FAIL 1, KSFT_XFAIL 2, KSFT_XPASS 3,
+# KSFT_SKIP 4.
 _KSELFTEST = {
     Verdict.PASS: 0,
     Verdict.FAIL: 1,
     Verdict.SKIP: 4,
     Verdict.XFAIL: 2,
+    Verdict.XPASS: 3,
     Verdict.HANG: 1,
     Verdict.PANIC: 1,
     Verdict.INFRA: 4,
@@ -73,7 +81,7 @@ def exit_code(verdict: Verdict, style: ExitStyle, *, target_reached: bool) -> in
         return _PLAIN[verdict]
     if style is ExitStyle.KSELFTEST:
         return _KSELFTEST[verdict]
-    if verdict in (Verdict.PASS, Verdict.XFAIL):
+    if verdict in (Verdict.PASS, Verdict.XFAIL, Verdict.XPASS):
         return BISECT_GOOD
     if verdict in (Verdict.FAIL, Verdict.PANIC, Verdict.HANG) and target_reached:
         return BISECT_BAD

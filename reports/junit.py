@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """JUnit XML: a test suite for the run, a test case for each check and one for the run itself.
 
-The last test case, named like the scenario, carries the verdict: FAIL, PANIC and HANG as failure,
+The last test case, named like the scenario, carries the verdict: FAIL, PANIC, HANG and XPASS as failure,
 INFRA and BUILD as error (JUnit's word for "the test could not be made"), SKIP and XFAIL as skipped.
 The element's ``type`` is the verdict's own word.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import junitparser  # type: ignore[import]
+import junitparser
 
 from harness.results import Check, RunResult
 from harness.verdict import Verdict
@@ -25,6 +25,7 @@ ELEMENT = {
     Verdict.BUILD: junitparser.Error,
     Verdict.SKIP: junitparser.Skipped,
     Verdict.XFAIL: junitparser.Skipped,
+    Verdict.XPASS: junitparser.Failure,
 }
 
 FINDINGS_SHOWN = 100

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """KTAP version 1 (the kernel's Documentation/dev-tools/ktap.rst): one test, a subtest a cycle.
 
-How the eight verdicts become KTAP's result and directive is in ``LINE`` below and in
+How the verdicts become KTAP's result and directive is in ``LINE`` below and in
 docs/exit-codes.md. INFRA and BUILD are SKIP, as in ``--exit-style=kselftest``: KTAP has no word for
 "the rig failed", a reader of ``not ok`` would blame the kernel, and the directive's text keeps the
 true verdict. In a run that ends so, checks that did not hold are no judgement either: SKIP as well.
@@ -21,6 +21,7 @@ LINE = {
     Verdict.FAIL: ("not ok", ""),
     Verdict.SKIP: ("ok", "SKIP"),
     Verdict.XFAIL: ("ok", "XFAIL"),
+    Verdict.XPASS: ("not ok", ""),
     Verdict.HANG: ("not ok", "TIMEOUT"),
     Verdict.PANIC: ("not ok", "ERROR"),
     Verdict.INFRA: ("ok", "SKIP"),

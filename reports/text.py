@@ -35,6 +35,7 @@ from reports.summary import (
 VERDICT_STYLES = {
     Verdict.PASS: "bold white on dark_green",
     Verdict.XFAIL: "bold white on dark_green",
+    Verdict.XPASS: "bold white on dark_magenta",
     Verdict.SKIP: "bold black on grey70",
     Verdict.FAIL: "bold white on red3",
     Verdict.PANIC: "bold white on red3",
