@@ -6,7 +6,7 @@ Depends on nothing else of this project. docs/kernels.md tells how to add a vers
 
 from kernel.builder import build
 from kernel.cache import Cache
-from kernel.catalogue import Row, find, load
+from kernel.catalogue import Row, Variant, find, load, load_variants
 from kernel.debian import extract, fetch_package, host_suite
 from kernel.errors import KernelError
 from kernel.progress import Lines, Progress, Silent
@@ -24,6 +24,7 @@ __all__ = [
     "Row",
     "Silent",
     "State",
+    "Variant",
     "build",
     "extract",
     "fetch_package",
@@ -32,6 +33,7 @@ __all__ = [
     "list_kernels",
     "load",
     "load_user_kernel",
+    "load_variants",
     "prune",
     "resolve",
 ]

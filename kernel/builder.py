@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Builds a row of the catalogue into the cache, once for each set of inputs.
 
-Kept are bzImage, vmlinux, config, System.map and meta.json; the build tree goes.
+Kept are bzImage, vmlinux, config, System.map and meta.json; the build tree goes. A variant is
+built as any other kernel, with one more patch; compiler_cache.py makes it cheap.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kernel import config, debian, source_tree
+from kernel import compiler_cache, config, debian, source_tree
 from kernel.cache import Cache
 from kernel.catalogue import Row
 from kernel.debian import Package
@@ -59,8 +60,10 @@ def build(
         progress.note(f"kernel {row.name}: another process builds it, waiting")
     with cache.lock(lock_name(place)):
         if not place.is_dir():
-            with source_tree.prepared(package, row.patches, cache, progress) as tree:
-                build_tree(row, tree, package, key, cache, progress, jobs)
+            with source_tree.prepared(package, row.patches, cache, progress) as source:
+                own = [row.variant.patch] if row.variant else []
+                with source_tree.linked(source, own, cache) as tree:
+                    build_tree(row, tree, package, key, cache, progress, jobs)
     return from_cache(place)
 
 
@@ -90,7 +93,7 @@ def lock_name(place: Path) -> str:
 
 def cache_key(row: Row, source_version: str, compiler: str) -> str:
     """Hex digest over all that decides the kernel's bytes."""
-    inputs = {
+    inputs: dict[str, object] = {
         "format": FORMAT,
         "arch": row.arch,
         "version": row.version,
@@ -100,6 +103,8 @@ def cache_key(row: Row, source_version: str, compiler: str) -> str:
         "patches": source_tree.patch_digest(row.patches),
         "compiler": compiler,
     }
+    if row.variant:
+        inputs["variant"] = source_tree.patch_digest([row.variant.patch])
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:40]
 
 
@@ -112,17 +117,20 @@ def build_tree(
     progress: Progress,
     jobs: int | None = None,
 ) -> None:
-    """Builds source ``tree`` in a scratch folder and publishes the result under ``key``.
+    """Builds in a folder of the source ``tree`` and publishes the result under ``key``.
 
-    The caller holds the key's lock.
+    The caller holds the key's lock, and ``tree`` is its own (source_tree.linked).
     """
     started = time.monotonic()
-    environment = _environment()
+    compiler = compiler_version()
+    environment = {**_environment(), **compiler_cache.environment(cache, tree, compiler)}
     log_path = cache.folder("logs") / f"{row.name}-{key[:12]}.log"
     with cache.scratch(f"kernel-{row.name}") as folder, log_path.open("w") as log:
-        output = folder / "build"
+        # Directly below the source, kbuild names every source file as "../FILE".
+        output = tree / "build"
         output.mkdir()
         common = ["--no-print-directory", "-C", str(tree), f"O={output}", f"ARCH={row.arch}"]
+        common += compiler_cache.make_arguments()
         what = f"kernel {row.name} ({package.name} {package.version})"
         progress.start(f"Configuring {what}", None)
         try:
@@ -145,13 +153,14 @@ def build_tree(
             "name": row.name,
             "version": row.version,
             "arch": row.arch,
+            "variant": row.variant.id if row.variant else "",
             "release": (output / "include/config/kernel.release").read_text().strip(),
             "key": key,
             "source_package": package.name,
             "source_version": package.version,
             "fragments": [f.stem for f in row.fragments],
             "patches": [p.name for p in row.patches],
-            "compiler": compiler_version(),
+            "compiler": compiler,
             "format": FORMAT,
             "steps": steps,
             "seconds": round(time.monotonic() - started),
@@ -190,13 +199,13 @@ def _environment() -> dict[str, str]:
 
 
 def _expected_steps(row: Row, cache: Cache) -> int:
-    """What the last build of the same row took; of another row, if there is none."""
+    """What the last build of the same version and architecture took, variants among them."""
     guess = _STEPS_GUESS
     metas: Sequence[Path] = sorted(
         cache.root.glob(f"kernels/*/{META}"), key=lambda path: path.stat().st_mtime
     )
     for path in metas:
         meta = json.loads(path.read_text())
-        if meta.get("name") == row.name and meta.get("steps"):
+        if (meta.get("version"), meta.get("arch")) == (row.version, row.arch) and meta.get("steps"):
             guess = int(meta["steps"])
     return guess

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kernel import catalogue
 from kernel.selection import Listed
 from kernel.under_test import KernelUnderTest
 
@@ -44,7 +45,7 @@ def table(kernels: Sequence[Listed]) -> str:
 
 def details(kernel: KernelUnderTest) -> str:
     """What a person wants to know of one kernel, a line each."""
-    pairs = (
+    pairs = [
         ("kernel", kernel.name),
         ("release", kernel.release),
         ("arch", kernel.arch),
@@ -52,6 +53,10 @@ def details(kernel: KernelUnderTest) -> str:
         ("bzImage", str(kernel.bzimage)),
         ("vmlinux", str(kernel.vmlinux)),
         ("config", str(kernel.config) if kernel.config else "none found"),
-    )
+    ]
+    if kernel.variant:
+        variant = catalogue.find(kernel.name, kernel.arch).variant
+        assert variant is not None
+        pairs.append(("variant", f"{variant.kind}: {variant.symptom} ({variant.source})"))
     lines = [f"{name:<8} {value}" for name, value in pairs]
     return "\n".join([*lines, *(f"warning: {warning}" for warning in kernel.warnings)])

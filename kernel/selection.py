@@ -7,7 +7,7 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernel import builder, catalogue, source_tree
+from kernel import builder, catalogue, compiler_cache, source_tree
 from kernel.cache import Cache
 from kernel.catalogue import Row
 from kernel.progress import Progress
@@ -26,7 +26,7 @@ class State(enum.Enum):
 class Listed:
     """One line of `jumpback kernel list`."""
 
-    version: str
+    version: str  # "6.1", "7.2+gdt-not-restored"
     arch: str
     state: State
     release: str = ""
@@ -43,7 +43,9 @@ def resolve(
     jobs: int | None = None,
     cache: Cache | None = None,
 ) -> KernelUnderTest:
-    """The kernel that ``spec`` names: a version of the catalogue (built if need be), or a path.
+    """The kernel that ``spec`` names: one of the catalogue (built if need be), or a path.
+
+    Of the catalogue: a version ("7.2") or a variant of one ("7.2+gdt-not-restored").
 
     A path has a slash in it, or is an existing folder that is no version. ``arch`` is for the
     catalogue; of a path the files tell it. Raises KernelError's children.
@@ -59,13 +61,15 @@ def is_path(spec: str) -> bool:
     if "/" in spec or spec in (".", "..") or spec.startswith("~"):
         return True
     versions = {row.version for row in catalogue.load()}
-    return spec not in versions and Path(spec).exists()
+    return spec.partition("+")[0] not in versions and Path(spec).exists()
 
 
 def list_kernels(cache: Cache | None = None, rows: list[Row] | None = None) -> list[Listed]:
-    """Every row of the catalogue, and after it what the cache has that no row wants any more."""
+    """Every row of the catalogue, then its variants, then what the cache has that none wants."""
     cache = cache or Cache()
-    rows = catalogue.load() if rows is None else rows
+    if rows is None:
+        rows = catalogue.load()
+        rows = [*rows, *catalogue.load_variants(rows)]
     listed, current = [], set()
     for row in rows:
         kernel = builder.built(row, cache)
@@ -75,7 +79,7 @@ def list_kernels(cache: Cache | None = None, rows: list[Row] | None = None) -> l
             listed.append(_listed(kernel, State.BUILT))
         else:
             state = State.BUILDING if builder.building(row, cache) else State.NOT_BUILT
-            listed.append(Listed(row.version, row.arch, state))
+            listed.append(Listed(row.title, row.arch, state))
     for meta in sorted(cache.root.glob(f"kernels/*/{META}")):
         if meta.parent.name not in current:
             listed.append(_listed(from_cache(meta.parent), State.OUTDATED))
@@ -94,8 +98,8 @@ def prune(cache: Cache | None = None, *, everything: bool = False) -> Pruned:
     """Removes outdated kernels, source trees and what dead processes left.
 
     Source trees are big (1.4 GB) and come back from the package in half a minute; packages stay,
-    so that everything can be built again without network. ``everything``: all kernels and packages
-    too. What another process is using now is left alone.
+    so that everything can be built again without network. ``everything``: all kernels, packages
+    and remembered compilations too. What another process is using now is left alone.
     """
     cache = cache or Cache()
     size, removed = 0, cache.remove_stale()
@@ -111,6 +115,12 @@ def prune(cache: Cache | None = None, *, everything: bool = False) -> Pruned:
                     size += disk_size(folder)
                     cache.remove(folder)
                     removed.append(folder)
+    remembered = cache.root / compiler_cache.FOLDER
+    if everything and remembered.is_dir():
+        # Builds that go on find it empty and fill it anew: ccache makes what it misses.
+        size += disk_size(remembered)
+        cache.remove(remembered)
+        removed.append(remembered)
     if everything:
         for path in sorted(cache.folder("packages").iterdir()):
             size += disk_size(path)
@@ -128,7 +138,7 @@ def disk_size(path: Path) -> int:
 def _listed(kernel: KernelUnderTest, state: State) -> Listed:
     folder = kernel.bzimage.parent
     return Listed(
-        version=kernel.version,
+        version=kernel.name,
         arch=kernel.arch,
         state=state,
         release=kernel.release,

@@ -16,7 +16,7 @@ META = "meta.json"
 class KernelUnderTest:
     """One built kernel: its files and what is known about them."""
 
-    name: str  # "6.1", or the path that the user gave
+    name: str  # "6.1", "7.2+gdt-not-restored", or the path that the user gave
     version: str  # "6.1"; of the user's own kernel: "6.1" from its release
     arch: str  # "x86_64" or "i386"
     release: str  # "6.1.192-jumpback", as uname -r prints it
@@ -26,6 +26,12 @@ class KernelUnderTest:
     key: str  # cache key, "" for the user's own
     source_version: str  # Debian's package version, "" for the user's own
     warnings: tuple[str, ...] = ()
+    variant: str = ""  # "gdt-not-restored": the one change on top of the version
+
+
+def full_name(version: str, variant: str) -> str:
+    """What people type after --kernel: "7.2", "7.2+gdt-not-restored"."""
+    return f"{version}+{variant}" if variant else version
 
 
 def from_cache(folder: Path) -> KernelUnderTest:
@@ -33,8 +39,9 @@ def from_cache(folder: Path) -> KernelUnderTest:
     path = folder / META
     try:
         meta = json.loads(path.read_text())
+        variant = meta.get("variant", "")
         return KernelUnderTest(
-            name=meta["version"],
+            name=full_name(meta["version"], variant),
             version=meta["version"],
             arch=meta["arch"],
             release=meta["release"],
@@ -43,6 +50,7 @@ def from_cache(folder: Path) -> KernelUnderTest:
             config=folder / "config",
             key=meta["key"],
             source_version=meta["source_version"],
+            variant=variant,
         )
     except (OSError, ValueError, KeyError) as error:
         raise KernelError(

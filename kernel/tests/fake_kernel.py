@@ -8,11 +8,11 @@ import io
 import json
 import subprocess
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kernel.cache import Cache
-from kernel.catalogue import Row
+from kernel.catalogue import Row, Variant
 
 # Recipes take the place of kbuild's. {pause} is what a test wants to happen in mid-build.
 MAKEFILE = """\
@@ -60,6 +60,12 @@ class FakeKernel:
         path.write_text(fragment)
         return Row("9.9", "x86_64", PACKAGE, (SUITE,), (path,), patches)
 
+    def variant(self, identity: str, patch: str) -> Row:
+        """The same kernel with one change."""
+        path = self.folder / f"{identity}.patch"
+        path.write_text(patch)
+        return replace(self.row(), variant=Variant(identity, "regression", "worse", "none", path))
+
     def put_package(self, pause: str = "true", version: str = VERSION) -> Path:
         """Builds the .deb and records it as what the suite has."""
         content = self.folder / f"deb-{version}"
@@ -72,6 +78,7 @@ class FakeKernel:
         files = {
             "Makefile": MAKEFILE.format(witness=self.witness, pause=pause),
             "greeting": "hello\n",
+            "main.c": "int main(void) { return 0; }\n",
             "verse": "one\ntwo\nthree\nfour\nfive\nsix\nseven\n",
         }
         with tarfile.open(content / f"usr/src/{PACKAGE}.tar.xz", "w:xz") as tarball:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,21 +27,40 @@ patches = "9.9"
 
 def test_shipped_catalogue_has_the_promised_rows_and_readable_fragments() -> None:
     rows = catalogue.load()
-    assert {("6.1", "x86_64"), ("6.1", "i386"), ("6.12", "x86_64")} <= {
-        (row.version, row.arch) for row in rows
-    }
+    assert [(row.version, row.arch) for row in rows if row.version == "6.1"] == [
+        ("6.1", "x86_64"),
+        ("6.1", "i386"),
+    ]
+    assert {"5.10", "6.12", "7.2", "7.3"} <= {row.version for row in rows}
     for row in rows:
         wishes = read_fragments(row.fragments)
-        assert wishes["HIBERNATION"].value == "y"
+        assert all(wishes[name].value == "y" for name in ("HIBERNATION", "KEXEC", "KEXEC_JUMP"))
         assert wishes["64BIT"].value == ("y" if row.arch == "x86_64" else "n")
 
 
-def test_every_shipped_fragment_is_used_and_every_patch_is_in_a_series() -> None:
-    used = {fragment for row in catalogue.load() for fragment in row.fragments}
+def test_every_shipped_fragment_and_patch_is_used() -> None:
+    rows = catalogue.load()
+    used = {fragment for row in rows for fragment in row.fragments}
     assert used == set((catalogue.HERE / "configs").glob("*.config"))
-    for folder in (catalogue.HERE / "patches").iterdir():
-        listed = {patch.name for patch in catalogue.read_series(folder)}
-        assert listed == {path.name for path in folder.iterdir()} - {"series"}
+    patches = {row.variant.patch for row in catalogue.load_variants(rows) if row.variant}
+    for series in (catalogue.HERE / "patches").glob("*/series"):
+        patches.update(catalogue.read_series(series.parent))
+    assert patches == set((catalogue.HERE / "patches").glob("**/*.patch"))
+
+
+def test_every_shipped_variant_says_what_it_does_and_changes_little() -> None:
+    variants = [row.variant for row in catalogue.load_variants() if row.variant]
+    assert {"gdt-not-restored", "gdt-restored", "deadlock"} <= {variant.id for variant in variants}
+    for variant in variants:
+        message, found, change = variant.patch.read_text().partition("\n--- a/")
+        assert found, f"{variant.patch} is no unified diff"
+        assert message.startswith("SPDX-License-Identifier: GPL-2.0-only\n"), variant.patch
+        assert "Symptom" in message, variant.patch
+        numbers = re.findall(r"\b[BR]\d+\b", variant.source)
+        commits = re.findall(r"\b[0-9a-f]{12}\b", variant.source)
+        for word in numbers + commits:
+            assert re.search(rf"\b{word}\b", message), f"{variant.patch} does not name {word}"
+        assert len(re.findall(r"^[-+]", change, re.MULTILINE)) < 30, f"{variant.patch} is not small"
 
 
 @pytest.fixture
@@ -92,3 +113,67 @@ def test_find_says_what_there_is(path: Path) -> None:
     assert catalogue.find("9.9", "x86_64", rows) is rows[0]
     with pytest.raises(CatalogueError, match=r"no kernel 9.9 for i386.*9.9 \(x86_64\)"):
         catalogue.find("9.9", "i386", rows)
+
+
+VARIANT = """
+[[variant]]
+id = "half-swapped"
+kind = "regression"
+kernels = ["9.9-x86_64"]
+symptom = "half of the pages are swapped"
+source = "none"
+"""
+
+
+@pytest.fixture
+def with_variant(path: Path, write: Write) -> Path:
+    write("patches/9.9/regressions/half-swapped.patch", "")
+    path.write_text(ROW + VARIANT)
+    return path
+
+
+def test_variant_is_its_kernel_with_one_patch_more(with_variant: Path) -> None:
+    rows = catalogue.load(with_variant)
+    (row,) = catalogue.load_variants(rows, with_variant)
+    assert (row.title, row.name) == ("9.9+half-swapped", "9.9+half-swapped-x86_64")
+    assert row.variant and row.variant.patch.is_file()
+    assert replace(row, variant=None) == rows[0]
+    everything = [*rows, row]
+    assert catalogue.find("9.9", "x86_64", everything) is rows[0]
+    assert catalogue.find("9.9+half-swapped", "x86_64", everything) is row
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('id = "half-swapped"', "", "variant 1: id is missing"),
+        ('id = "half-swapped"', 'id = "../x"', "'../x' does not look like a id"),
+        ('"half-swapped"', '"other"', "there is no file .*regressions/other.patch"),
+        ('"regression"', '"fix"', "there is no file .*fixes/half-swapped.patch"),
+        ('"regression"', '"joke"', "kind 'joke' is none of regression, fix"),
+        ("9.9-x86_64", "9.9-i386", "there is no 9.9-i386; there are 9.9-x86_64"),
+        ('source = "none"', 'sauce = "none"', "source is missing"),
+        ('source = "none"', 'source = "none"\nmore = 1', "unknown key more"),
+        ('symptom = "half', 'symptom = "\\nhalf', "does not look like a symptom"),
+        (VARIANT, VARIANT + VARIANT, "two variants 9.9\\+half-swapped-x86_64"),
+        ("[[variant]]", "[variant]", r"variants are \[\[variant\]\] tables"),
+    ],
+)
+def test_wrong_variant_is_refused_and_named(
+    with_variant: Path, old: str, new: str, message: str
+) -> None:
+    assert old in VARIANT
+    with_variant.write_text(ROW + VARIANT.replace(old, new))
+    with pytest.raises(CatalogueError, match=message):
+        catalogue.load_variants(path=with_variant)
+
+
+def test_find_says_which_variants_there_are(with_variant: Path) -> None:
+    rows = catalogue.load(with_variant)
+    rows += catalogue.load_variants(rows, with_variant)
+    with pytest.raises(CatalogueError, match=r"no variant 9.9\+x for x86_64.*: half-swapped$"):
+        catalogue.find("9.9+x", "x86_64", rows)
+    with pytest.raises(CatalogueError, match=r"9.9\+half-swapped for i386.*: none$"):
+        catalogue.find("9.9+half-swapped", "i386", rows)
+    with pytest.raises(CatalogueError, match=r"there are 9.9 \(x86_64\)\."):
+        catalogue.find("1.0", "x86_64", rows)

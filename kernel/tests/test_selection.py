@@ -25,6 +25,7 @@ def test_resolve_builds_a_row_and_checks_a_path(
 ) -> None:
     fake.put_package()
     monkeypatch.setattr(catalogue, "load", lambda: [fake.row()])
+    monkeypatch.setattr(catalogue, "load_variants", lambda rows: [])
     assert resolve("9.9", cache=fake.cache).release == "9.9.1-jumpback"
     with pytest.raises(CatalogueError, match="no kernel 9.8 for x86_64"):
         resolve("9.8", cache=fake.cache)
@@ -53,6 +54,7 @@ def test_prune_keeps_what_the_catalogue_wants_and_what_is_in_use(
 ) -> None:
     fake.put_package()
     monkeypatch.setattr(catalogue, "load", lambda: [fake.row()])
+    monkeypatch.setattr(catalogue, "load_variants", lambda rows: [])
     old = builder.build(fake.row("CONFIG_SWAP=y\nCONFIG_B=y\n"), cache=fake.cache).bzimage.parent
     new = builder.build(fake.row(), cache=fake.cache).bzimage.parent
     (source,) = (fake.cache.root / "sources").iterdir()
