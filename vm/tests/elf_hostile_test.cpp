@@ -6,6 +6,7 @@
 
 #include <random>
 
+#include "damaged_elf.h"
 #include "elf_builder.h"
 #include "temp_folder.h"
 #include "vm/vmlinux.h"
@@ -39,81 +40,36 @@ void exercise(const Vmlinux& parsed) {
     }
 }
 
-Elf64_Ehdr header_of(const std::vector<std::byte>& file) {
-    Elf64_Ehdr header;
-    std::memcpy(&header, file.data(), sizeof(header));
-    return header;
-}
-
-// Changes section header `index`.
+// Changes a section header of the 64-bit kernel.
 template <typename Change>
 std::vector<std::byte> with_section(std::size_t index, Change change) {
-    auto file = kernel().build();
-    Elf64_Shdr section;
-    const std::size_t at = header_of(file).e_shoff + index * sizeof(section);
-    std::memcpy(&section, file.data() + at, sizeof(section));
-    change(section);
-    std::memcpy(file.data() + at, &section, sizeof(section));
-    return file;
+    return test::with_section<test::Elf64Types>(kernel().build(), index, change);
 }
-
-constexpr std::size_t kSymtab = 5;  // behind null and the four sections of small_kernel
-constexpr std::size_t kStrtab = 6;
 
 TEST(HostileElf, OtherFilesAreNamed) {
     expect_error({}, "not an ELF file");
     expect_error(test::bytes_of("#!/bin/sh\n"), "not an ELF file");
     expect_error(test::bytes_of(std::string(4096, 'x')), "not an ELF file");
-    auto file = kernel().build();
-    file[EI_DATA] = std::byte{ELFDATA2MSB};
-    expect_error(file, "little-endian");
-    file = kernel().build();
-    file[EI_CLASS] = std::byte{9};
-    expect_error(file, "ELF class 9");
-    file = kernel().build();
-    file[18] = std::byte{EM_AARCH64};  // e_machine
-    expect_error(file, "ELF machine 183");
 }
 
-TEST(HostileElf, WithoutSymbolsItIsCalledStripped) {
-    Builder elf = kernel();
-    elf.with_symtab = false;
-    expect_error(elf.build(), "no symbol table: it is stripped");
-    elf = kernel();
-    elf.symbols.clear();
-    expect_error(elf.build(), "empty symbol table");
-    elf = kernel();
-    elf.sections.clear();
-    expect_error(elf.build(), "no loadable segment");
+// Stripped, of another machine, cut, with offsets behind the end: in memory and on disk.
+template <typename T>
+void expect_all_refused(std::uint64_t base) {
+    const test::TempFolder folder;
+    for (const test::DamagedFile& damaged : test::damaged_kernels<T>(base)) {
+        SCOPED_TRACE(damaged.name);
+        expect_error(damaged.bytes, damaged.expected);
+        test::write_file(folder / "vmlinux", damaged.bytes);
+        const auto opened = Vmlinux::open(folder / "vmlinux");
+        ASSERT_FALSE(opened.ok());
+        EXPECT_NE(opened.error().message().find(damaged.expected), std::string::npos)
+            << opened.error().message();
+    }
 }
 
-TEST(HostileElf, SectionsOutsideTheFile) {
-    expect_error(with_section(kSymtab, [](Elf64_Shdr& s) { s.sh_offset = 1ULL << 40; }),
-                 "symbol table");
-    expect_error(with_section(kSymtab, [](Elf64_Shdr& s) { s.sh_size = ~0ULL; }), "symbol table");
-    expect_error(with_section(kSymtab,
-                              [](Elf64_Shdr& s) {
-                                  s.sh_offset = ~0ULL - 7;  // offset + size wraps around
-                                  s.sh_size = 24;
-                              }),
-                 "symbol table");
-    expect_error(with_section(kStrtab, [](Elf64_Shdr& s) { s.sh_offset = 1ULL << 62; }),
-                 "string table");
-    expect_error(with_section(kSymtab, [](Elf64_Shdr& s) { s.sh_link = 4000; }), "section 4000");
-    expect_error(with_section(kSymtab, [](Elf64_Shdr& s) { s.sh_entsize = 0; }),
-                 "entries of 0 bytes");
-}
-
-TEST(HostileElf, HugeCounts) {
-    auto file = kernel().build();
-    Elf64_Ehdr header = header_of(file);
-    header.e_shnum = 0xfeff;
-    std::memcpy(file.data(), &header, sizeof(header));
-    EXPECT_NE(error_of(file), "no error");
-    header = header_of(kernel().build());
-    header.e_phnum = 0xfffe;
-    std::memcpy(file.data(), &header, sizeof(header));
-    EXPECT_NE(error_of(file), "no error");
+TEST(HostileElf, DamagedFilesAreRefusedWithWhatIsMissing) {
+    expect_all_refused<test::Elf64Types>(test::kBase64);
+    expect_all_refused<test::Elf32Types>(test::kBase32);
 }
 
 TEST(HostileElf, SymbolsWithWildNumbers) {
@@ -132,7 +88,7 @@ TEST(HostileElf, SymbolsWithWildNumbers) {
 
 // An unterminated string table, and a banner that is not one.
 TEST(HostileElf, StringsStayInside) {
-    const auto file = with_section(kStrtab, [](Elf64_Shdr& s) { s.sh_size = 40; });
+    const auto file = with_section(test::kStrtabSection, [](Elf64_Shdr& s) { s.sh_size = 40; });
     const auto parsed = Vmlinux::from_memory(file, "cut");
     ASSERT_TRUE(parsed.ok()) << parsed.error().message();
     exercise(*parsed);

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <string>
 
+#include "damaged_elf.h"
 #include "elf_builder.h"
 
 namespace {
@@ -16,6 +17,13 @@ void write_seed(const std::string& path, char kind, const std::vector<std::byte>
     file.put(kind);
     file.write(reinterpret_cast<const char*>(bytes.data()),
                static_cast<std::streamsize>(bytes.size()));
+}
+
+template <typename T>
+void write_damaged(const std::string& prefix, char kind, std::uint64_t base) {
+    for (const jumpback::test::DamagedFile& damaged : jumpback::test::damaged_kernels<T>(base)) {
+        write_seed(prefix + damaged.name, kind, damaged.bytes);
+    }
 }
 
 std::vector<std::byte> small_bzimage() {
@@ -43,6 +51,12 @@ int main(int argc, char** argv) {
     using namespace jumpback::test;
     write_seed(folder + "/elf64", 'V', small_kernel<Elf64Types>(kBase64).build());
     write_seed(folder + "/elf32", 'V', small_kernel<Elf32Types>(kBase32).build());
+    for (const char kind : {'V', 'F'}) {
+        write_seed(folder + "/config-" + kind, kind,
+                   kernel_with_config(gzip("CONFIG_KEXEC_JUMP=y\n"), "IKCFG_ED"));
+        write_damaged<Elf64Types>(folder + "/elf64-" + kind + "-", kind, kBase64);
+        write_damaged<Elf32Types>(folder + "/elf32-" + kind + "-", kind, kBase32);
+    }
     write_seed(folder + "/bzimage", 'B', small_bzimage());
     return 0;
 }

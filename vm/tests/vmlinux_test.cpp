@@ -2,10 +2,10 @@
 #include "vm/vmlinux.h"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <cstdlib>
 
+#include "damaged_elf.h"
 #include "elf_builder.h"
 #include "temp_folder.h"
 
@@ -127,31 +127,8 @@ TYPED_TEST(VmlinuxTest, ReadsContentsWithZeroBss) {
     EXPECT_FALSE(kernel.read(Gva{0x1234}, Bytes{1}).ok());
 }
 
-// kernel_config_data between its marks, as kernel/configs.c lays it out.
-std::vector<std::byte> kernel_with_config(const std::string& packed, const std::string& end_mark) {
-    auto elf = test::small_kernel<test::Elf64Types>(test::kBase64);
-    const std::uint64_t at = test::kBase64 + 0x8000;
-    elf.sections.push_back(
-        {".config", at, test::bytes_of("IKCFG_ST" + packed + end_mark), 0, SHF_ALLOC, 0x1008000});
-    elf.symbols.push_back({"kernel_config_data", at + 8, 0, 5, STT_NOTYPE});
-    elf.symbols.push_back({"kernel_config_data_end", at + 8 + packed.size(), 0, 5, STT_NOTYPE});
-    return elf.build();
-}
-
-std::string gzip(const std::string& text) {
-    z_stream stream{};
-    EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
-    std::string out(text.size() + 1024, '\0');
-    std::string in = text;
-    stream.next_in = reinterpret_cast<Bytef*>(in.data());
-    stream.avail_in = static_cast<uInt>(in.size());
-    stream.next_out = reinterpret_cast<Bytef*>(out.data());
-    stream.avail_out = static_cast<uInt>(out.size());
-    EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-    out.resize(out.size() - stream.avail_out);
-    deflateEnd(&stream);
-    return out;
-}
+using test::gzip;
+using test::kernel_with_config;
 
 TEST(VmlinuxConfig, IsUnpacked) {
     const std::string text = "CONFIG_HIBERNATION=y\n" + std::string(300'000, '#');
