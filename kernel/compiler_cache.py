@@ -13,7 +13,7 @@ from pathlib import Path
 from kernel.cache import Cache
 
 FOLDER = "ccache"
-_LIMIT = "2G"  # a kernel takes about 12 MB
+_LIMIT = "2G"  # a version takes about 35 MB
 
 
 def make_arguments() -> list[str]:
