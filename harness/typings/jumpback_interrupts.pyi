@@ -19,6 +19,7 @@ class Machine:
 
     # What the kernel found out at boot
     nr_legacy_irqs: int
+    smp: bool
     cpu_has_apic: bool
     pic_mode: bool
     enabled_via_apicbase: bool

@@ -58,10 +58,12 @@ Status call(Machine& machine, std::string_view name) {
             return success();
         }
     }
-    for (const Step& step : sequence(Path::kJump, machine.facts.version)) {
-        if (step.name() == name) {
-            step.run(machine);
-            return success();
+    for (const Path path : {Path::kJump, Path::kPlainKexec, Path::kCrash}) {
+        for (const Step& step : sequence(path, machine.facts.version)) {
+            if (step.name() == name) {
+                step.run(machine);
+                return success();
+            }
         }
     }
     return Error{"function '" + std::string(name) + "'", "the model has none of that name"};

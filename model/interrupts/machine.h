@@ -53,6 +53,7 @@ struct Board {
 struct KernelVersion {
     unsigned major = 6;
     unsigned minor = 1;
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 trips over a rewritten "<"
     constexpr auto operator<=>(const KernelVersion&) const = default;
 };
 
@@ -65,6 +66,7 @@ struct KernelFacts {
     bool is_32bit = false;
     std::optional<PinRef> ioapic_i8259{};      // io_apic.c: ioapic_i8259; none: pin is -1
     unsigned nr_legacy_irqs = 16;              // of legacy_pic; 0 for null_legacy_pic
+    bool smp = true;                           // CONFIG_SMP
     bool cpu_has_apic = true;                  // X86_FEATURE_APIC, or apic_from_smp_config()
     bool lapic_mapped = true;                  // x2apic_mode or apic_phys
     bool lapic_pm_active = true;               // apic_pm_state.active

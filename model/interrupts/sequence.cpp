@@ -50,10 +50,15 @@ void append_restore_boot_irq_mode(Sequence& steps) {
     steps.push_back({function, "LVT1", kApic, guarded(disconnect_lvt1)});
 }
 
-// native_machine_shutdown() and native_machine_crash_shutdown(): stopping the other CPUs and the
-// IOMMU touches no register here.
+// Who stops the other CPUs switches off its own local APIC as well. CONFIG_SMP only.
+void stop_other_cpus(Machine& machine) {
+    if (machine.facts.smp) {
+        disable_local_apic(machine);
+    }
+}
+
+// The end of native_machine_shutdown() and native_machine_crash_shutdown(), which is the same.
 void append_machine_shutdown(Sequence& steps) {
-    steps.push_back({"clear_IO_APIC", "", kIoApic, clear_io_apic});
     steps.push_back({"lapic_shutdown", "", kApic, lapic_shutdown});
     append_restore_boot_irq_mode(steps);
     steps.push_back({"hpet_disable", "", "arch/x86/kernel/hpet.c", hpet_disable});
@@ -83,9 +88,15 @@ Sequence sequence(Path path, KernelVersion version) {
             if (version >= kSyscoreShutdownInKexec) {
                 steps.push_back({"i8259A_shutdown", "", kI8259, i8259a_shutdown});
             }
+            steps.push_back({"clear_IO_APIC", "", kIoApic, clear_io_apic});
+            steps.push_back(
+                {"native_stop_other_cpus", "", "arch/x86/kernel/smp.c", stop_other_cpus});
             append_machine_shutdown(steps);
             break;
         case Path::kCrash:
+            steps.push_back(
+                {"kdump_nmi_shootdown_cpus", "", "arch/x86/kernel/crash.c", stop_other_cpus});
+            steps.push_back({"clear_IO_APIC", "", kIoApic, clear_io_apic});
             append_machine_shutdown(steps);
             break;
     }

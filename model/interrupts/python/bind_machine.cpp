@@ -162,6 +162,7 @@ void pin_attribute(py::class_<Machine>& machine, const char* name, Part Machine:
 
 void bind_facts(py::class_<Machine>& machine) {
     attribute(machine, "nr_legacy_irqs", &Machine::facts, &KernelFacts::nr_legacy_irqs);
+    attribute(machine, "smp", &Machine::facts, &KernelFacts::smp);
     attribute(machine, "cpu_has_apic", &Machine::facts, &KernelFacts::cpu_has_apic);
     attribute(machine, "pic_mode", &Machine::facts, &KernelFacts::pic_mode);
     attribute(machine, "enabled_via_apicbase", &Machine::facts, &KernelFacts::enabled_via_apicbase);

@@ -16,6 +16,7 @@ namespace {
 
 std::vector<std::string> texts(const std::vector<Obstacle>& obstacles) {
     std::vector<std::string> out;
+    out.reserve(obstacles.size());
     for (const Obstacle& obstacle : obstacles) {
         out.push_back(obstacle.text);
     }

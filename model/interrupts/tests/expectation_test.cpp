@@ -30,7 +30,7 @@ TEST(SequenceTest, PerVersion) {
                                         "timekeeping_resume"}));
     EXPECT_EQ(names(sequence(Path::kPlainKexec, {6, 1})).front(), "clear_IO_APIC");
     EXPECT_EQ(names(sequence(Path::kPlainKexec, {6, 12})).front(), "i8259A_shutdown");
-    EXPECT_EQ(names(sequence(Path::kCrash, {6, 12})).front(), "clear_IO_APIC");
+    EXPECT_EQ(names(sequence(Path::kCrash, {6, 12})).front(), "kdump_nmi_shootdown_cpus");
 }
 
 TEST(SequenceTest, StepsAreLeftOutMovedAndReplaced) {
