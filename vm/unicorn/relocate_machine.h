@@ -6,8 +6,21 @@
 // The machine is set up once; a run changes RAM and registers and nothing else, so thousands of
 // cases run on one machine. The caller puts the page list and the contents of pages into ram()
 // itself.
+//
+// What Unicorn 2.0 does not do as a processor does:
+// - It checks the page tables that CR3 points to (present, writable), but takes the virtual address
+//   for the physical one. The machine shows a page at its virtual address as well, so the code sees
+//   what it would see; a wrong address in a page table stays unnoticed. With kX86_64PageList the
+//   page at relocate_kernel's link address is the copy in the control page from the start on.
+// - Exceptions end a run: the handlers of the debug IDT (6.16 on) are not entered.
+// - Fetching from a page that holds no code of relocate_kernel ends a run: that is how entries are
+//   reached and how wild jumps are noticed.
+// - Global pages do not survive a write to CR3, caches do nothing.
+// Hostile code may bring Unicorn itself down (it is QEMU with its assertions): run mutants in a
+// child process and create the machine there, as it starts a thread that watches for endless runs.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -32,6 +45,8 @@ struct Board {
     std::vector<Gpa> kernel_tables;  // what CR3 points to before and after
     std::vector<Gpa> kernel_image;   // pages of kernel text and data that the code reads
     Gpa stack_page;                  // of the C caller
+    Gpa entry_page;  // the machine's own stub that brings the CPU to P0; the kernel has no such
+                     // page
 };
 
 // Boards differ in where control and swap page lie (low, above 4 GiB, at an edge of RAM).
@@ -50,7 +65,7 @@ struct Call {
 enum class StopReason {
     kReached,  // the place that was asked for
     kFault,    // access to unmapped memory, bad descriptor, triple fault …
-    kStuck,    // the instruction limit was reached first
+    kStuck,    // it ran longer than the limit (set_limit)
 };
 
 struct Stop {
@@ -61,17 +76,17 @@ struct Stop {
 
 // What the callee leaves behind at P2, the return point. Default: what a plain C function leaves.
 struct CalleeReturn {
-    relocate::CpuState
-        cpu;  // gpr, rflags, gdtr, idtr as the callee left them; rsp and rip are set from below
+    relocate::CpuState cpu;  // gpr, rflags, gdtr, idtr as the callee left them; rsp and rip are set
+                             // from below, control registers and selectors stay as at P1
     bool reentry_slot = true;  // pop the return address, push `next_entry`, jump there (kernels.md:
                                // works everywhere); false: a plain `ret`
     std::uint64_t next_entry = 0;
 };
 
-// One executed instruction of a traced run.
+// One executed instruction of a traced run. A repeated one (rep movsq) is one step.
 struct Step {
     std::uint64_t rip = 0;   // as executed
-    std::uint64_t link = 0;  // the same instruction's link address in vmlinux
+    std::uint64_t link = 0;  // the same instruction's link address in vmlinux; 0: not of the blob
     std::string text;        // disassembly
 };
 struct TracedWrite {
@@ -83,15 +98,22 @@ struct TracedWrite {
 
 class RelocateMachine {
   public:
-    // `code` may be a changed copy (mutants). Errors: Unicorn cannot be had, code does not fit.
+    // `code` may be a changed copy (mutants); from here on code is changed by nobody but the guest.
+    // Errors: Unicorn or Capstone cannot be had, code or arena do not fit.
     static Result<RelocateMachine> create(const RelocateCode& code, unsigned variant,
                                           std::uint64_t arena_pages);
+    RelocateMachine(RelocateMachine&&) noexcept;
+    RelocateMachine& operator=(RelocateMachine&&) noexcept;
+    RelocateMachine(const RelocateMachine&) = delete;
+    RelocateMachine& operator=(const RelocateMachine&) = delete;
+    ~RelocateMachine();
 
     [[nodiscard]] const Board& board() const;
     [[nodiscard]] memory::WritableRam& ram();
 
     // Puts control page, page tables, stack, saved_context and arguments as machine_kexec leaves
-    // them just before the call (P0). Everything outside the arena is as after create().
+    // them just before the call (P0). Everything outside the arena is as after create(). Error: the
+    // call cannot be made (start in a page that holds code), Unicorn fails.
     Status prepare(const Call& call);
     [[nodiscard]] relocate::CpuState cpu() const;
 
@@ -105,6 +127,14 @@ class RelocateMachine {
     Stop run_to_callee(std::vector<Step>& steps, std::vector<TracedWrite>& writes);
     Stop run_back(const CalleeReturn& callee, std::vector<Step>& steps,
                   std::vector<TracedWrite>& writes);
+
+    // How much CPU time one run may take; default 250 ms, that is some 10,000 pages swapped.
+    // Traced runs get 100 times as much.
+    void set_limit(std::chrono::milliseconds cpu_time);
+
+    // Whether the guest's stores go straight to RAM (see dirty_tlb.h); else they cost about 25
+    // times as much.
+    [[nodiscard]] static bool stores_are_fast();
 
   private:
     struct Impl;
