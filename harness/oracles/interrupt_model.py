@@ -156,7 +156,8 @@ class KernelVariables:
         self.word = 8 if symbols.arch == "x86_64" else 4
 
     def has(self, symbol: str) -> bool:
-        return bool(self._symbols.all(symbol))
+        """Exactly one of that name: file-local ones may have namesakes."""
+        return len({address for address, _ in self._symbols.all(symbol)}) == 1
 
     def address(self, symbol: str) -> int:
         return self._symbols.address(symbol)
@@ -209,7 +210,8 @@ def add_kernel(machine: ji.Machine, kernel: KernelVariables) -> None:
     machine.auto_eoi = bool(kernel.number("i8259A_auto_eoi"))
     # Not in QEMU's monitor: what the kernel has written there.
     machine["8259 master AEOI"] = int(machine.auto_eoi)
-    machine.saved_elcr = [kernel.number("irq_trigger", 1, offset) for offset in (0, 1)]
+    if kernel.has("irq_trigger"):  # 5.10 has two
+        machine.saved_elcr = [kernel.number("irq_trigger", 1, offset) for offset in (0, 1)]
     machine.saved_lapic = {
         name: kernel.number("apic_pm_state", 4, 4 * (index + 1))
         for index, name in enumerate(PM_STATE)

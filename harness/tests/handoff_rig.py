@@ -96,8 +96,8 @@ def build(spec: str, arch: str, folder: Path, payload: Path | None = None) -> Gu
     if tested.arch != arch:
         pytest.skip(f"JUMPBACK_TEST_KERNEL is an {tested.arch} kernel")
     program, script = folder / "jump-once", folder / "init"
-    command = ["gcc", *_FLAGS, _BITS[arch], "-o", program, SOURCES / "jump_once.c"]
-    subprocess.run(command, check=True)
+    source = SOURCES / "jump_once.c"
+    subprocess.run(["gcc", *_FLAGS, _BITS[arch], "-o", str(program), str(source)], check=True)
     script.write_text(_INIT.replace("@PAGE@", hex(PAGE)))
     files = {"/handoff-test": GuestFile(script, 0o755), "/jump-once": GuestFile(program, 0o755)}
     if payload is not None:

@@ -155,9 +155,10 @@ JUMP_FAULTS: list[Injection] = [
 ]
 
 
-@pytest.mark.parametrize("injection", JUMP_FAULTS, ids=lambda injection: injection[0])
-def test_faults_on_the_way_out(guest: Guest, injection: Injection) -> None:
-    fault, names, inject = injection
+@pytest.mark.parametrize(("fault", "names", "inject"), JUMP_FAULTS)
+def test_faults_on_the_way_out(
+    guest: Guest, fault: str, names: list[str], inject: Callable[[Watch, str], None]
+) -> None:
     with guest.boot("jump") as watch:
         watch.run_to("syscore_suspend")
         before = watch.capture(with_kernel=True)
