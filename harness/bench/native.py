@@ -15,7 +15,9 @@ from harness.paths import BUILD
 
 TARGETS = {
     "jumpback_image_bench": "model/image/bench",
+    "jumpback_kimage_bench": "model/kimage/bench",
     "jumpback_memory_bench": "model/memory/bench",
+    "jumpback_relocate_bench": "model/relocate/bench",
     "vm_bench": "vm/bench",
 }
 
@@ -71,7 +73,7 @@ def comparison(seconds: float) -> list[Figure]:
         figures.append(
             Figure(
                 f"compare {what}, 256 MiB",
-                f"{_milliseconds(alone):.1f} ms",
+                f"{milliseconds(alone):.1f} ms",
                 share,
                 "memcmp over the same bytes",
                 Aim.AT_LEAST,
@@ -94,7 +96,7 @@ def reading(seconds: float) -> list[Figure]:
                 f"read an image, {record['name'].split('/')[1].replace('_', ', ')}",
                 f"{float(record['bytes_per_second']) / 1e6:.0f} MB/s"
                 if "bytes_per_second" in record
-                else f"{_milliseconds(record):.1f} ms",
+                else f"{milliseconds(record):.1f} ms",
                 float(record["of_bare"]),
                 "the bare decompressor over the same units",
                 Aim.AT_LEAST,
@@ -112,7 +114,7 @@ def capturing(seconds: float) -> list[Figure]:
         figures.append(
             Figure(
                 f"capture 256 MiB, {_RESIDENT[record['name'].split('/')[1]]}",
-                f"{_milliseconds(record):.1f} ms",
+                f"{milliseconds(record):.1f} ms",
                 float(record["ratio_fresh"]),
                 "memcpy of what is resident into fresh memory",
                 Aim.AT_MOST,
@@ -130,6 +132,7 @@ def _named(records: dict[str, dict[str, Any]], start: str) -> dict[str, Any]:
     raise InfraError(f"no benchmark {start}; there are: {', '.join(records)}")
 
 
-def _milliseconds(record: dict[str, Any]) -> float:
+def milliseconds(record: dict[str, Any]) -> float:
+    """The real time of one iteration."""
     scale = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}[record["time_unit"]]
     return float(record["real_time"]) * scale

@@ -6,14 +6,16 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from harness.bench import cycle, native
+from harness.bench import cycle, kimage, native, relocation
 from harness.bench.figures import Figure
 from harness.progress import Progress
 
-PARTS = ("compare", "read", "capture", "cycle", "memory")
+PARTS = ("compare", "read", "capture", "relocate", "lists", "cycle", "memory")
+_NATIVE = {"compare", "read", "capture", "relocate", "lists"}
 
 
 @click.command("bench")
@@ -41,9 +43,19 @@ PARTS = ("compare", "read", "capture", "cycle", "memory")
     show_default=True,
     help="Cycles over which the rig's memory is watched.",
 )
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw how the cost of building page lists grows (part lists), as SVG or PNG.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON document on stdout.")
 def bench_command(
-    only: tuple[str, ...], seconds: float, pairs: int, cycles: int, as_json: bool
+    only: tuple[str, ...],
+    seconds: float,
+    pairs: int,
+    cycles: int,
+    plot: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure the rig. Each number is a ratio to what a user would run instead, or to the bare
     operation, in the same run; beside it stands the physical limit.
@@ -52,15 +64,19 @@ def bench_command(
       compare   all-RAM comparison against memcmp
       read      image reading against the bare decompressor
       capture   RAM capture against memcpy of what is resident
+      relocate  the relocation model against memcpy; the rate of relocate-check
+      lists     building page lists up to 16 GiB, reading them against plain reads
       cycle     a verified cycle against the bare QEMU commands
       memory    the rig's own memory over many cycles
 
     A missed aim is shown and does not fail: hosts differ. Run it on a quiet machine.
     """
     chosen = only or PARTS
+    if plot is not None and "lists" not in chosen:
+        raise click.UsageError("--plot draws the part lists: leave --only out, or add --only lists")
     figures: list[Figure] = []
     with Progress() as progress:
-        if set(chosen) & {"compare", "read", "capture"}:
+        if set(chosen) & _NATIVE:
             progress.start("build the benchmarks", None)
             native.build()
         for part in PARTS:
@@ -73,6 +89,13 @@ def bench_command(
                 figures += native.reading(seconds)
             elif part == "capture":
                 figures += native.capturing(seconds)
+            elif part == "relocate":
+                figures += relocation.moving(seconds)
+            elif part == "lists":
+                series = kimage.builds(seconds)
+                figures += kimage.growth(series) + kimage.reading(seconds)
+                if plot is not None:
+                    kimage.plot(series, plot)
             elif part == "cycle":
                 figures.append(cycle.verified_cycle(pairs, 256, progress.note))
             else:
