@@ -141,7 +141,7 @@ def unit(shell: Shell) -> None:
     shell.run("/usr/bin/python3", "-m", "pytest", "-q", "-n", JOBS, "-m", what)
 
 
-# What the tests run on. Variants cost a fraction of their base, as only what they change is compiled.
+# What the tests run on. Variants cost a fraction of their base: only what they change is compiled.
 KERNELS = (
     ("6.1", "x86_64"),
     ("6.1", "i386"),
