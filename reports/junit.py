@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """JUnit XML: a test suite for the run, a test case for each check and one for the run itself.
 
-The last test case, named like the scenario, carries the verdict: FAIL, PANIC, HANG and XPASS as failure,
-INFRA and BUILD as error (JUnit's word for "the test could not be made"), SKIP and XFAIL as skipped.
-The element's ``type`` is the verdict's own word.
+The last test case, named like the scenario, carries the verdict: FAIL, PANIC, HANG and XPASS as
+failure, INFRA and BUILD as error (JUnit's word for "the test could not be made"), SKIP and XFAIL as
+skipped. The element's ``type`` is the verdict's own word.
 """
 
 from __future__ import annotations
