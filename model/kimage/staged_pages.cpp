@@ -67,7 +67,6 @@ std::optional<Gpa> StagedPages::alloc_page(Gpa destination) {
         if (page) {
             const Gpa old = pages_[*page].source;
             set_source(*page, frame);
-            by_source_.erase(pfn_of(old).raw);
             return old;
         }
         parked_.set(pfn->raw, 0);
@@ -76,7 +75,7 @@ std::optional<Gpa> StagedPages::alloc_page(Gpa destination) {
     return std::nullopt;
 }
 
-// Leaves the entry of the old source to the caller, who has another use for that frame.
+// The old source goes on standing for this page, until its next user puts itself there.
 void StagedPages::set_source(std::uint64_t page, Gpa source) {
     pages_[page].source = source;
     by_source_.set(pfn_of(source).raw, page);

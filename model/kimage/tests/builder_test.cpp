@@ -235,25 +235,25 @@ TEST_P(BuilderTest, BordersOfADestination) {
 // Control pages: rejected while they touch a destination, given back afterwards.
 TEST_P(BuilderTest, ControlPagesKeepClearOfDestinations) {
     const LoadRules& old = rules_of("6.1");
-    segments_ = {segment(16, 2)};
+    segments_ = {segment(17, 2)};
     BuildPlan plan;
     plan.rules = &old;
     plan.segments = segments_;
     plan.lookup = GetParam();
     plan.page_tables = [](std::span<const Segment>) { return 2; };
-    // Two pages together: 14 and 18 are free, 16 is not; 15 to 16 could not be aligned.
-    std::vector<Allocation> trace = {{Pfn{16}, 1}, {Pfn{14}, 1}, {Pfn{17}, 0}, {Pfn{18}, 0},
-                                     {Pfn{16}, 0}, {Pfn{19}, 0}, {Pfn{20}, 0}};
+    // Two pages together: of 16 and 17 the second is a destination, of 18 and 19 the first.
+    std::vector<Allocation> trace = {{Pfn{16}, 1}, {Pfn{18}, 1}, {Pfn{20}, 1}, {Pfn{17}, 0},
+                                     {Pfn{16}, 0}, {Pfn{18}, 0}, {Pfn{19}, 0}, {Pfn{22}, 0}};
     for (const Allocation& rest : pages({800, 700, 701})) {
         trace.push_back(rest);
     }
     TracedFrames frames(trace);
     const BuildResult built = build(plan, frames);
     ASSERT_EQ(built.error, 0) << built.text;
-    EXPECT_EQ(built.image.control_code_page, frame(14));
+    EXPECT_EQ(built.image.control_code_page, frame(20));
     EXPECT_EQ(built.image.control_order, 1U);
-    EXPECT_EQ(built.image.swap_page, frame(18));
-    const std::vector<Gpa> tables = {frame(19), frame(20)};
+    EXPECT_EQ(built.image.swap_page, frame(16));
+    const std::vector<Gpa> tables = {frame(19), frame(22)};
     EXPECT_EQ(built.image.page_tables, tables);
     EXPECT_EQ(built.cost.frames, trace.size());
 }
@@ -294,6 +294,20 @@ TEST_P(BuilderTest, AnEmptySegmentAtZeroCoversAllMemorySince6_12) {
         plan.segments = segments_;
         EXPECT_EQ(build(plan, other).error, 0);
     }
+}
+
+// An empty segment is in the way where it lies inside a block, and nowhere else.
+TEST_P(BuilderTest, AnEmptySegmentInsideAControlBlock) {
+    segments_ = {segment(17, 0), segment(18, 0)};
+    BuildPlan plan;
+    plan.rules = &rules_of("5.10");
+    plan.segments = segments_;
+    plan.lookup = GetParam();
+    TracedFrames frames({{Pfn{16}, 1}, {Pfn{18}, 1}, {Pfn{17}, 0}, {Pfn{20}, 0}});
+    const BuildResult built = build(plan, frames);
+    ASSERT_EQ(built.error, 0) << built.text;
+    EXPECT_EQ(built.image.control_code_page, frame(18));
+    EXPECT_EQ(built.image.swap_page, frame(17));
 }
 
 TEST_P(BuilderTest, AFailedLoadGivesEverythingBack) {

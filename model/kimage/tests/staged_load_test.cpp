@@ -106,6 +106,8 @@ TEST_F(StagedLoadTest, ChecksOfSegments) {
     // As many pages as RAM has may be asked for; overlaps count once.
     ASSERT_TRUE(call(Stage::kStart, {segment(120, 200), segment(130, 200)}).ok());
     expect(call(Stage::kMid, {segment(500, 191)}), -EINVAL, Refusal::kBeyondRam, true);
+    ASSERT_TRUE(call(Stage::kStart, {segment(120, 200), segment(130, 200)}).ok());
+    expect(call(Stage::kMid, {segment(500, 190)}), -ENOMEM, Refusal::kNoMemory, true);
     EXPECT_EQ(pool_.free(), 300U);
     // Half of RAM is no limit, which it is for a call of old.
     EXPECT_EQ(call(Stage::kFull, {segment(120, 201)}).verdict.check, Check::kSegmentPages);

@@ -107,10 +107,11 @@ TEST(RangeSetTest, JoinsAndCounts) {
     EXPECT_EQ(set.ranges().size(), 1U);
     EXPECT_EQ(set.add(10, 40), 0U);
     EXPECT_EQ(set.add(40, 41), 1U);  // touches
+    EXPECT_EQ(set.add(9, 10), 1U);   // at its other end
     EXPECT_EQ(set.add(5, 5), 0U);
     EXPECT_EQ(set.ranges().size(), 1U);
     EXPECT_FALSE(set.touches(41, 50));
-    EXPECT_FALSE(set.touches(0, 10));
+    EXPECT_FALSE(set.touches(0, 9));
     EXPECT_TRUE(set.touches(40, 50));
     EXPECT_TRUE(set.touches(0, 11));
     EXPECT_TRUE(set.touches(20, 21));
