@@ -127,12 +127,15 @@ class Watch:
             arch=self.guest.arch,
             like=self._like,
         )
-        # The life has no public way to the monitor yet.
-        add_timers(machine, self.life._engine.qmp.hmp)
+        add_timers(machine, self.monitor)
         if with_kernel:
             add_kernel(machine, self.kernel)
             self._like = machine
         return machine
+
+    def monitor(self, command: str) -> str:
+        """QEMU's human monitor, to which a life has no public way."""
+        return self.life._engine.qmp.hmp(command)
 
     def address(self, name: str) -> int:
         return self.labels[name] if name in self.labels else self.guest.symbols.address(name)
@@ -234,3 +237,31 @@ def spoil_saved_rtes(watch: Watch, fault: str) -> None:
     for pin in range(count):
         masked = chip[f"IOAPIC 0 RTE {pin}"] & 1 << 16
         watch.kernel.write(base + 8 * pin, watch.kernel.at(base + 8 * pin, 8) | masked, 8)
+
+
+class Caller:
+    """Calls functions of the kernel that stands still, from where it stands. Interrupts must be
+    off and no other CPU online; the life is good for nothing else afterwards."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._word = watch.guest.word
+        registers = watch.life.registers(0)
+        assert not registers.eflags & 1 << 9, "interrupts are on"
+        self._home = registers.rip
+        # Below the stack in use, aligned as at a call.
+        self._stack = (registers.sp - 1024) // 64 * 64 - self._word
+        watch.labels["home"] = self._home
+        watch.life.add_breakpoint(self._home, "home")
+        watch.held.add("home")
+
+    def call(self, name: str, *arguments: int) -> None:
+        watch = self._watch
+        order = ("rdi", "rsi", "rdx") if self._word == 8 else ("rax", "rdx", "rcx")
+        for register, value in zip(order, arguments):
+            watch.set_register(register, value)
+        watch.kernel.write(self._stack, self._home, self._word)
+        watch.set_register("rsp", self._stack)
+        watch.set_register("rip", watch.guest.symbols.address(name))
+        assert watch.run_to("home") == "home"
+        assert watch.register("rsp") == self._stack + self._word, name

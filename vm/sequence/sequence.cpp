@@ -53,9 +53,17 @@ Result<jump::Kernel> model_of(const Vmlinux& kernel, const std::string& release)
     if (!version) {
         return Error{kernel.path(), version.error().message()};
     }
-    return jump::Kernel{*version,
-                        kernel.arch() == Arch::x86_64 ? jump::Arch::x86_64 : jump::Arch::i386,
-                        left_out_steps(kernel)};
+    jump::Kernel out{
+        *version, kernel.arch() == Arch::x86_64 ? jump::Arch::x86_64 : jump::Arch::i386, {}};
+    jump::StepSet left_out;  // of what this version can have
+    const jump::StepSet missing = left_out_steps(kernel);
+    for (const jump::StepInfo& row : jump::all_steps()) {
+        if (missing.contains(row.step) && jump::has_step(out, row.step)) {
+            left_out.add(row.step);
+        }
+    }
+    out.left_out = left_out;
+    return out;
 }
 
 Result<Sequence> Sequence::create(const Vmlinux& kernel, std::span<const Patch> patches) {
