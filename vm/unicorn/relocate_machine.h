@@ -11,7 +11,8 @@
 // - It checks the page tables that CR3 points to (present, writable), but takes the virtual address
 //   for the physical one. The machine shows a page at its virtual address as well, so the code sees
 //   what it would see; a wrong address in a page table stays unnoticed. With kX86_64PageList the
-//   page at relocate_kernel's link address is the copy in the control page from the start on.
+//   page at relocate_kernel's link address is the copy in the control page from the start on. With
+//   paging off (i386) a wild access to such a virtual address finds the page, too.
 // - Exceptions end a run: the handlers of the debug IDT (6.16 on) are not entered.
 // - Fetching from a page that holds no code of relocate_kernel ends a run: that is how entries are
 //   reached and how wild jumps are noticed.
@@ -23,6 +24,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,8 +47,10 @@ struct Board {
     std::vector<Gpa> kernel_tables;  // what CR3 points to before and after
     std::vector<Gpa> kernel_image;   // pages of kernel text and data that the code reads
     Gpa stack_page;                  // of the C caller
-    Gpa entry_page;  // the machine's own stub that brings the CPU to P0; the kernel has no such
-                     // page
+    Gpa entry_page;                  // the machine's own: a stub that brings the CPU to P0
+    // What saved_context.gdt_desc holds, and so GDTR after the way back; nothing where the code
+    // loads no GDT.
+    std::optional<relocate::DescriptorTable> saved_gdt;
 };
 
 // Boards differ in where control and swap page lie (low, above 4 GiB, at an edge of RAM).

@@ -86,12 +86,11 @@ std::string Describer::access(const Outcome& outcome, bool exact_rip) const {
     if (outcome.access == AccessKind::kFetch) {
         const bool ram = ram_.page_or_null(pfn_of(layout_.to_gpa(outcome.address))) != nullptr;
         return "jump to " + hex(outcome.address) +
-               (ram ? ", a page without code of relocate_kernel" : ", where there is no RAM");
+               (ram ? ", a page without code of relocate_kernel" : ", where nothing is");
     }
     std::string text =
         std::string(outcome.access == AccessKind::kWrite ? "write of " : "read of ") +
-        std::to_string(outcome.size) + " bytes at " + hex(outcome.address) +
-        ", where there is no RAM,";
+        std::to_string(outcome.size) + " bytes at " + hex(outcome.address) + ", where nothing is,";
     if (exact_rip) {
         return text + at(outcome.cpu.rip);
     }

@@ -26,9 +26,6 @@ constexpr std::uint64_t kFlags = 0x93;  // SF AF CF and the bit that is always 1
 constexpr std::uint64_t kReturnSlot = 0xe00;
 constexpr std::uint64_t kPageList = 0xf00;
 
-// GDT_SIZE: 16 entries on x86_64, 32 on i386.
-constexpr std::uint16_t kGdtLimit64 = 16 * 8 - 1;
-constexpr std::uint16_t kGdtLimit32 = 32 * 8 - 1;
 constexpr std::uint64_t kIdtVa64 = 0xfffffe0000000000;  // CPU_ENTRY_AREA_RO_IDT
 constexpr std::uint16_t kIdtLimit64 = 256 * 16 - 1;
 
@@ -48,7 +45,7 @@ void fill(const memory::WritableRam& ram, Gpa gpa) {
 
 // arch/x86/kernel/cpu/common.c: gdt_page. Accessed bits are set, as after boot.
 void write_gdt(std::byte* gdt, Arch arch) {
-    std::memset(gdt, 0, kGdtLimit32 + 1U);
+    std::memset(gdt, 0, gdt_limit(arch) + 1U);
     if (arch == Arch::x86_64) {
         put<std::uint64_t>(gdt, 0x08, 0x00cf9b000000ffff);  // __KERNEL32_CS
         put<std::uint64_t>(gdt, 0x10, 0x00af9b000000ffff);  // __KERNEL_CS
@@ -59,13 +56,11 @@ void write_gdt(std::byte* gdt, Arch arch) {
     }
 }
 
-std::uint16_t gdt_limit(Arch arch) { return arch == Arch::x86_64 ? kGdtLimit64 : kGdtLimit32; }
-
 // prepare_debug_idt (arch/x86/kernel/machine_kexec_64.c): 16 trap gates, handlers 6 bytes apart.
 void write_debug_idt(std::byte* control, const RelocateCode& code, Gpa control_page) {
     const auto handlers = code.labels.find("kexec_debug_exc_vectors");
-    if (handlers == code.labels.end()) {
-        return;
+    if (handlers == code.labels.end() || !code.data.contains("kexec_debug_idt")) {
+        return;  // before 6.16
     }
     for (std::uint64_t i = 0; i < 16; ++i) {
         const std::uint64_t offset = (control_page.raw & 0xffff) + handlers->second + 6 * i;
@@ -107,7 +102,7 @@ Status check_blob(const RelocateCode& code) {
 // 5.10 gave both the virtual address of physical 0 for a base.
 void set_tables(const RelocateCode& code, const Layout& layout, CpuState& cpu) {
     if (code.convention == Convention::kX86_64Flags) {
-        cpu.gdtr = {layout.gdt_va, kGdtLimit64};
+        cpu.gdtr = {layout.gdt_va, gdt_limit(code.arch)};
         cpu.idtr = {kIdtVa64, kIdtLimit64};
         return;
     }
@@ -194,6 +189,10 @@ Status write_system_pages(const memory::WritableRam& ram, const RelocateCode& co
     for (const Gpa gpa : board.kernel_image) {
         fill(ram, gpa);
     }
+    const Gpa neighbour{board.swap_page.raw + kPageSize};
+    if (page(ram, neighbour) != nullptr) {
+        fill(ram, neighbour);
+    }
     for (const auto& [mappings, tables] :
          {std::pair(&layout.kernel, &board.kernel_tables), {&layout.kexec, &board.table_pages}}) {
         const Status built = build_tables(ram, layout.paging, *mappings, *tables);
@@ -210,8 +209,8 @@ Status write_system_pages(const memory::WritableRam& ram, const RelocateCode& co
     if (code.gdt_descriptor) {
         // saved_context.gdt_desc, as __save_processor_state fills it.
         const std::uint64_t offset = code.gdt_descriptor->raw % kPageSize;
-        put(page(ram, layout.descriptor_page), offset, gdt_limit(code.arch));
-        put(page(ram, layout.descriptor_page), offset + 2, layout.gdt_va);
+        put(page(ram, layout.descriptor_page), offset, board.saved_gdt->limit);
+        put(page(ram, layout.descriptor_page), offset + 2, board.saved_gdt->base);
     }
     write_entry_stub(page(ram, board.entry_page), board.entry_page, code.arch,
                      {layout.gdt_va, gdt_limit(code.arch)});

@@ -39,6 +39,9 @@ struct Places {
     std::uint64_t control = 0;
     std::uint64_t swap = 0;
     std::uint64_t rest = 0;  // tables, stack and kernel image from here on
+    // Whether the frame behind the swap page is RAM: somebody else's. A callee's stack that reaches
+    // past its page (kernels.md D3, D5) finds a word there, or faults.
+    bool neighbour = true;
 };
 
 // Frame 1 and up (below the hole at 640 KiB), below the kernel at 16 MiB, below the PCI hole at
@@ -64,6 +67,7 @@ Places places_64(unsigned variant) {
         default:  // control page at the start of RAM, swap page its last frame
             out.control = 2 * kPageSize;
             out.swap = 16 * kGiB - kPageSize;
+            out.neighbour = false;
             out.rest = 8 * kGiB;
             out.zones[0].edge = 3 * kPageSize;
             out.zones[4].edge = out.swap;
@@ -95,6 +99,7 @@ Places places_32(unsigned variant) {
         default:
             out.control = 2 * kPageSize;
             out.swap = kLowmemEnd32 - kPageSize;
+            out.neighbour = false;
             out.rest = 512 * kMiB;
             out.zones[0].edge = 3 * kPageSize;
             break;
@@ -176,6 +181,9 @@ class Planner {
         Board& board = layout_.board;
         board.control_page = take(places_.control);
         board.swap_page = take(places_.swap);
+        if (places_.neighbour) {
+            take(places_.swap + kPageSize);
+        }
         board.stack_page = take_next();
         board.entry_page = take(kEntryPage);
         layout_.caller_page = image_page();
@@ -183,14 +191,15 @@ class Planner {
         if (code_.convention == Convention::kX86_64PageList) {
             layout_.text_page = image_page();
         }
-        if (code_.gdt_descriptor) {
-            layout_.descriptor_page = image_page();
-        }
         const bool wide = code_.arch == Arch::x86_64;
         const std::uint64_t direct = wide ? kDirectMap64 : kDirectMap32;
         layout_.control_va = direct + board.control_page.raw;
         layout_.gdt_va = direct + layout_.gdt_page.raw;
         layout_.stack_va = wide ? kStackVa64 : kStackVa32;
+        if (code_.gdt_descriptor) {
+            layout_.descriptor_page = image_page();
+            board.saved_gdt = {layout_.gdt_va, gdt_limit(code_.arch)};
+        }
         // machine_kexec's own page, unless relocate_kernel's first half runs there.
         std::uint64_t caller = code_.caller.raw + 0x40;
         if (page_of(caller) == page_of(code_.entry.raw)) {

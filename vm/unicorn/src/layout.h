@@ -37,6 +37,11 @@ struct Layout {
     [[nodiscard]] Gpa to_gpa(std::uint64_t va) const;
 };
 
+// Limit of the boot CPU's GDT (GDT_SIZE - 1): 16 entries on x86_64, 32 on i386.
+constexpr std::uint16_t gdt_limit(Arch arch) {
+    return arch == Arch::x86_64 ? 16 * 8 - 1 : 32 * 8 - 1;
+}
+
 // Error: no such variant, or more arena pages than the board has room for.
 Result<Layout> make_layout(const RelocateCode& code, unsigned variant, std::uint64_t arena_pages);
 

@@ -14,9 +14,9 @@ namespace jumpback::unicorn {
 namespace {
 
 // Words that machine_kexec_prepare fills or the code keeps; without them it cannot be called.
-constexpr std::array<const char*, 5> kNeededData = {"kexec_va_control_page", "kexec_pa_table_page",
-                                                    "kexec_pa_swap_page", "pa_backup_pages_map",
-                                                    "kexec_debug_idt"};
+constexpr std::array<const char*, 4> kNeededData = {"kexec_va_control_page", "kexec_pa_table_page",
+                                                    "kexec_pa_swap_page", "pa_backup_pages_map"};
+constexpr std::uint64_t kDebugIdtBytes = 256;  // 16 gates (prepare_debug_idt, 6.16 on)
 
 constexpr std::uint64_t kPageBytes = kPageSize;
 
@@ -60,12 +60,13 @@ std::optional<bool> config_has(const Vmlinux& vmlinux, std::string_view option) 
 Result<std::uint64_t> end_of_swap_pages(const Vmlinux& vmlinux, std::uint64_t begin) {
     for (const Symbol& symbol : vmlinux.symbols("swap_pages")) {
         if (symbol.address.raw > begin && symbol.address.raw < begin + kControlCodeMax &&
-            symbol.size.raw != 0) {
+            symbol.size.raw != 0 &&
+            symbol.size.raw <= begin + kControlCodeMax - symbol.address.raw) {
             return symbol.address.raw + symbol.size.raw - begin;
         }
     }
-    return Error{vmlinux.path(),
-                 "has no swap_pages behind relocate_kernel: its symbol table is cut"};
+    return Error{vmlinux.path(), "has no swap_pages within " + std::to_string(kControlCodeMax) +
+                                     " bytes from relocate_kernel on"};
 }
 
 // 5.10 to 6.13 and i386: machine_kexec copies from relocate_kernel on.
@@ -134,15 +135,12 @@ Status read_sections(const Vmlinux& vmlinux, const Symbol& start, RelocateCode& 
                              "' between __relocate_kernel_start and __relocate_kernel_end"};
         }
     }
-    // prepare_debug_idt fills 16 gates of 16 bytes.
-    if (code.data.at("kexec_debug_idt") + 256 > size) {
-        return Error{vmlinux.path(), "kexec_debug_idt does not end before __relocate_kernel_end"};
-    }
-    for (const char* name :
-         {"kexec_va_control_page", "kexec_pa_table_page", "kexec_pa_swap_page"}) {
-        if (code.data.at(name) + 8 > size) {
-            return Error{vmlinux.path(),
-                         std::string(name) + " does not end before __relocate_kernel_end"};
+    for (const auto& [name, offset] : code.data) {
+        const bool needed =
+            std::find(kNeededData.begin(), kNeededData.end(), name) != kNeededData.end();
+        const std::uint64_t bytes = name == "kexec_debug_idt" ? kDebugIdtBytes : needed ? 8 : 0;
+        if (offset + bytes > size) {
+            return Error{vmlinux.path(), name + " does not end before __relocate_kernel_end"};
         }
     }
     return success();
@@ -154,7 +152,7 @@ std::optional<Gva> find_gdt_descriptor(const RelocateCode& code) {
     if (from == code.labels.end() || !disassembler) {
         return std::nullopt;
     }
-    std::uint64_t end = code.code_size;
+    std::uint64_t end = std::max(code.code_size, from->second);
     for (const auto& [name, offset] : code.labels) {
         if (offset > from->second) {
             end = std::min(end, offset);

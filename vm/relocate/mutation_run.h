@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Mutants against a fixed set of cases that takes every path of the code: which are caught, and
+// why the others are not. Changed code may crash the emulator, so mutants run in a child process.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vm/relocate/mutant.h"
+#include "vm/relocate/session.h"
+
+namespace jumpback::relocate_check {
+
+enum class Fate : std::uint8_t {
+    kCaught,       // a case shows a difference that the real code does not
+    kCrashed,      // the emulator died of it, twice
+    kHung,         // the emulator did not come back, and was killed
+    kNeverRun,     // survived: no case executes the instruction
+    kSameCode,     // survived: other bytes for the same instruction
+    kDeadValue,    // survived: what changes is overwritten before anything reads it
+    kScratchOnly,  // survived: what changes is written where anything may be written
+    kSameValue,    // survived: the result is the same in every case, as it is meant to be
+    kUnexplained,  // survived: maybe a hole in the check
+};
+std::string_view name_of(Fate fate);
+constexpr bool caught(Fate fate) {
+    return fate == Fate::kCaught || fate == Fate::kCrashed || fate == Fate::kHung;
+}
+
+struct MutantResult {
+    Mutant mutant;
+    Fate fate = Fate::kUnexplained;
+    std::string place;  // "swap_pages+0x56"
+    std::string why;    // the first difference, or why there is none
+};
+
+// The cases, and what they show on the real code.
+struct MutationPlan {
+    std::shared_ptr<const Target> target;
+    std::vector<Instruction> code;
+    std::vector<Case> cases;
+    std::vector<std::vector<std::string>> shown;  // by case: the differences, known ones too
+    std::vector<bool> executed;                   // by offset in the blob
+    std::uint64_t seed = 1;
+
+    // Cases that run with a record of their instructions, which is slow: what is not memory or
+    // registers (flushed caches) is seen there only.
+    [[nodiscard]] bool traced(std::size_t number) const { return cases[number].pages() <= 1; }
+    // Share of the instructions that some case executes.
+    [[nodiscard]] std::uint64_t instructions_executed() const;
+};
+
+// Error: the rig's own; the real code itself must not fail any of the cases.
+Result<MutationPlan> plan_mutants(std::shared_ptr<const Target> target, std::uint64_t seed);
+
+// Mutants [first, first + count). Error: no process can be made.
+Result<std::vector<MutantResult>> run_mutants(const MutationPlan& plan, std::uint64_t first,
+                                              std::uint64_t count);
+
+}  // namespace jumpback::relocate_check
