@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "model/kimage/builder.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "model/kimage/control_pages.h"
@@ -14,6 +15,8 @@ using memory::count_of;
 using memory::hex;
 
 constexpr std::uint64_t kNoDestination = ~std::uint64_t{0};  // KIMAGE_NO_DEST
+// Entries of a 32 GiB image. Segments may claim more than there are frames for.
+constexpr std::uint64_t kReserve = std::uint64_t{1} << 23;
 
 template <typename Destinations>
 class Builder {
@@ -29,7 +32,7 @@ class Builder {
         for (const Segment& segment : plan.segments) {
             entries += segment.pages() + 1;
         }
-        result_.image.entries.reserve(entries);
+        result_.image.entries.reserve(std::min(entries, kReserve));
     }
     Builder(const Builder&) = delete;  // destinations_ looks at result_
     Builder& operator=(const Builder&) = delete;

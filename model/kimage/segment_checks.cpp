@@ -305,6 +305,10 @@ std::string_view name_of(Check check) {
             return "total-pages";
         case Check::kCrashRegion:
             return "crash-region";
+        case Check::kNoControlPage:
+            return "no-control-page";
+        case Check::kBufferUnreadable:
+            return "buffer-unreadable";
     }
     return "unknown";
 }

@@ -37,6 +37,9 @@ enum class Check : std::uint8_t {
     kSegmentPages,  // one segment beyond half of RAM
     kTotalPages,    // all of them
     kCrashRegion,   // segment outside the crash kernel's region
+    // Those that only check_whole_call() makes (whole_call.h):
+    kNoControlPage,     // every frame is a destination
+    kBufferUnreadable,  // a segment's buffer, where its bytes are copied
 };
 std::string_view name_of(Check check);
 
