@@ -15,7 +15,7 @@ import jumpback_jump
 import jumpback_sequence
 
 import kernel
-from harness.errors import UsageError
+from harness.errors import BuildError, UsageError
 from harness.progress import Progress
 from harness.verdict import ExitStyle, Verdict, exit_code
 from kernel.selection import is_path
@@ -96,8 +96,8 @@ def _overall(release: str, judged: list[Judged], catalogued: bool) -> tuple[Verd
         for fault in jumpback_jump.known_faults():
             if fault.code in FINDINGS and fault.known_in(release) and fault.code not in shown:
                 return Verdict.XPASS, (
-                    f"{fault.code} ({fault.title}) did not show, though {release} is known to have "
-                    f"it: {FINDINGS[fault.code]}"
+                    f"the {fault.name} ({fault.code}) did not show, though {release} is known to "
+                    f"have it: {FINDINGS[fault.code]}"
                 )
     if shown:
         pages = ", ".join(f"{code}: {FINDINGS.get(code, ELSEWHERE)}" for code in sorted(shown))
@@ -207,6 +207,7 @@ def _run_json(one: Judged) -> dict[str, Any]:
         "faults": [
             {
                 "code": fault.code,
+                "name": fault.name,
                 "title": fault.title,
                 "fixed": fault.fixed,
                 "commit": fault.commit,
@@ -283,13 +284,19 @@ def sequence_check(
     git bisect run jumpback sequence-check --strict --exit-style bisect ~/src/linux
 
     Exit codes: 0 as a correct kernel, or wrong as it is known to be (XFAIL); 1 wrong otherwise;
-    2 no such kernel, or one without kexec jump; 3 a known fault of a kernel of the catalogue did
-    not show (docs/exit-codes.md).
+    2 no such kernel, or one without kexec jump (for git bisect: 125, skip); 3 a known fault of a
+    kernel of the catalogue did not show (docs/exit-codes.md).
     """
-    name, path, catalogued = _find(vmlinux, arch)
-    checked = check(name, path, strict=strict, catalogued=catalogued)
+    style = ExitStyle(exit_style)
+    try:
+        name, path, catalogued = _find(vmlinux, arch)
+        checked = check(name, path, strict=strict, catalogued=catalogued)
+    except UsageError as error:
+        if style is ExitStyle.BISECT:  # git would take a 2 for "bad"
+            raise BuildError(str(error)) from error
+        raise
     if as_json:
         click.echo(json.dumps(to_json(checked), indent=2))
     else:
         _print(checked, steps)
-    sys.exit(exit_code(checked.verdict, ExitStyle(exit_style), target_reached=True))
+    sys.exit(exit_code(checked.verdict, style, target_reached=True))

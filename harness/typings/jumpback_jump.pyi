@@ -82,6 +82,9 @@ class KnownFault:
     @property
     def code(self) -> str: ...
     @property
+    def name(self) -> str:
+        """What people call it: "2008-2025 unwinding bug"."""
+    @property
     def title(self) -> str: ...
     @property
     def shows(self) -> str: ...

@@ -21,6 +21,7 @@ enum class FaultId : std::uint8_t { mutex_deadlock, unwinding_label, liveupdate_
 struct KnownFault {
     FaultId id = FaultId::mutex_deadlock;
     std::string_view code;   // "B4"
+    std::string_view name;   // "2008-2025 unwinding bug"
     std::string_view title;  // "devices stay suspended when dpm_suspend_start() fails"
     std::string_view shows;  // in a trace
     std::string_view introduced;

@@ -186,8 +186,9 @@ std::vector<FaultId> explain(const Kernel& kernel, const Scenario& scenario, con
 
 std::string fault_text(const Kernel& kernel, FaultId id) {
     const KnownFault& row = fault(id);
-    return std::string(row.code) + ": " + std::string(row.title) + "; since " +
-           std::string(row.introduced) + ", fixed by " + std::string(row.fixed) +
+    return "this is the " + std::string(row.name) + " (" + std::string(row.code) +
+           "): " + std::string(row.title) + "; since " + std::string(row.introduced) +
+           ", fixed by " + std::string(row.fixed) +
            (row.known_in(kernel.version)
                 ? ""
                 : "; " + to_string(kernel.version) + " should not have it");

@@ -126,6 +126,7 @@ void bind_judgement(py::module_& module) {
 
     py::class_<KnownFault>(module, "KnownFault")
         .def_property_readonly("code", [](const KnownFault& f) { return std::string(f.code); })
+        .def_property_readonly("name", [](const KnownFault& f) { return std::string(f.name); })
         .def_property_readonly("title", [](const KnownFault& f) { return std::string(f.title); })
         .def_property_readonly("shows", [](const KnownFault& f) { return std::string(f.shows); })
         .def_property_readonly("introduced",
