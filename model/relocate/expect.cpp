@@ -63,21 +63,6 @@ class Checks {
         same(base, expected.base, found.base);
         same(limit, expected.limit, found.limit);
     }
-    // What the callee left is wrong even where nobody can say what would be right.
-    void gdt(const std::optional<DescriptorTable>& saved, const DescriptorTable& callee,
-             const DescriptorTable& found) {
-        if (saved) {
-            same_or("gdtr.base", saved->base, found.base, Sign::kGdtNotReloaded, callee.base);
-            same_or("gdtr.limit", saved->limit, found.limit, Sign::kGdtNotReloaded, callee.limit);
-            return;
-        }
-        RegisterDifference difference{"gdtr.base", 0, found.base};
-        if (found == callee) {
-            difference.known = known_defect(generation_, Sign::kGdtNotReloaded);
-            difference.resembles = resembled_defect(generation_, Sign::kGdtNotReloaded);
-        }
-        out_.push_back(difference);
-    }
     void selectors(const CpuState& expected, const CpuState& found) {
         same("cs", expected.cs, found.cs);
         same("ds", expected.ds, found.ds);
@@ -185,7 +170,10 @@ void check_return(const Generation& generation, const Return& way, const CpuStat
     checks.same("cr0", at_call.cr0, found.cr0);
     checks.same("cr3", at_call.cr3, found.cr3);
     checks.same("cr4", at_call.cr4, found.cr4);
-    checks.gdt(way.saved_gdt, way.callee.gdtr, found.gdtr);
+    checks.same_or("gdtr.base", way.saved_gdt.base, found.gdtr.base, Sign::kGdtNotReloaded,
+                   way.callee.gdtr.base);
+    checks.same_or("gdtr.limit", way.saved_gdt.limit, found.gdtr.limit, Sign::kGdtNotReloaded,
+                   way.callee.gdtr.limit);
     // restore_processor_state() loads the IDT; until then it is whatever the callee left.
     checks.table("idtr.base", "idtr.limit", way.callee.idtr, found.idtr);
     checks.selectors(way.callee, found);

@@ -47,9 +47,8 @@ void check_callee_entry(const Generation& generation, const Entry& entry, const 
 
 // How the callee went back.
 struct Return {
-    CpuState callee;  // at the return point (P2)
-    // saved_context.gdt_desc; none where the code does not look at it, so nobody can say.
-    std::optional<DescriptorTable> saved_gdt;
+    CpuState callee;                   // at the return point (P2)
+    DescriptorTable saved_gdt;         // saved_context.gdt_desc
     std::uint64_t return_address = 0;  // of the call in C
     // What a correct kernel returns: the entry that the callee asked for, or its old one.
     std::uint64_t reentry = 0;

@@ -24,7 +24,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,9 +47,9 @@ struct Board {
     std::vector<Gpa> kernel_image;   // pages of kernel text and data that the code reads
     Gpa stack_page;                  // of the C caller
     Gpa entry_page;                  // the machine's own: a stub that brings the CPU to P0
-    // What saved_context.gdt_desc holds, and so GDTR after the way back; nothing where the code
-    // loads no GDT.
-    std::optional<relocate::DescriptorTable> saved_gdt;
+    // What __save_processor_state() puts into saved_context.gdt_desc, whether or not the code loads
+    // it on the way back.
+    relocate::DescriptorTable saved_gdt;
 };
 
 // Boards differ in where control and swap page lie (low, above 4 GiB, at an edge of RAM).

@@ -172,16 +172,25 @@ std::optional<Instruction> Disassembler::at(std::span<const std::byte> bytes,
     return described(decoded);
 }
 
-std::optional<Gva> Disassembler::loaded_gdt(std::span<const std::byte> bytes) const {
+std::optional<Gva> Disassembler::loaded_gdt(std::span<const std::byte> bytes,
+                                            std::uint64_t address) const {
     Decoded decoded(*static_cast<csh*>(handle_.get()));
-    std::uint64_t address = 0;
     x86_reg held = X86_REG_INVALID;
     std::uint64_t constant = 0;
     while (decoded.next(bytes, address)) {
         const cs_x86& x86 = decoded.x86();
-        if (decoded.insn().id == X86_INS_LGDT && held != X86_REG_INVALID &&
-            x86.operands[0].type == X86_OP_MEM && x86.operands[0].mem.base == held) {
-            return Gva{constant + static_cast<std::uint64_t>(x86.operands[0].mem.disp)};
+        if (decoded.insn().id == X86_INS_LGDT && x86.operands[0].type == X86_OP_MEM) {
+            const x86_op_mem& memory = x86.operands[0].mem;
+            const auto displacement = static_cast<std::uint64_t>(memory.disp);
+            if (memory.base == X86_REG_INVALID) {
+                return Gva{arch_ == Arch::x86_64 ? displacement : displacement & 0xffffffff};
+            }
+            if (memory.base == X86_REG_RIP) {
+                return Gva{address + displacement};  // of the next instruction
+            }
+            if (memory.base == held) {
+                return Gva{constant + displacement};
+            }
         }
         if (x86.op_count == 2 && x86.operands[0].type == X86_OP_REG) {
             if (decoded.insn().id == X86_INS_MOV && x86.operands[1].type == X86_OP_IMM) {

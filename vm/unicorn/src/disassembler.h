@@ -33,9 +33,11 @@ class Disassembler {
     [[nodiscard]] std::optional<Instruction> at(std::span<const std::byte> bytes,
                                                 std::uint64_t address) const;
 
-    // Looks through straight-line code for `lgdt [register + offset]` after `mov register,
-    // constant`: the address that the descriptor is read from.
-    [[nodiscard]] std::optional<Gva> loaded_gdt(std::span<const std::byte> bytes) const;
+    // Looks through straight-line code at `address` for an lgdt from a place that is known: a
+    // constant, one relative to rip, or `[register + offset]` after `mov register, constant`. The
+    // address that the descriptor is read from.
+    [[nodiscard]] std::optional<Gva> loaded_gdt(std::span<const std::byte> bytes,
+                                                std::uint64_t address) const;
 
     // The first instruction from the start of `bytes` on, up to the first jump, that accesses
     // `target` when the registers stand as in `cpu`. Unicorn tells only the start of the

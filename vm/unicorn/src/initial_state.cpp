@@ -209,8 +209,8 @@ Status write_system_pages(const memory::WritableRam& ram, const RelocateCode& co
     if (code.gdt_descriptor) {
         // saved_context.gdt_desc, as __save_processor_state fills it.
         const std::uint64_t offset = code.gdt_descriptor->raw % kPageSize;
-        put(page(ram, layout.descriptor_page), offset, board.saved_gdt->limit);
-        put(page(ram, layout.descriptor_page), offset + 2, board.saved_gdt->base);
+        put(page(ram, layout.descriptor_page), offset, board.saved_gdt.limit);
+        put(page(ram, layout.descriptor_page), offset + 2, board.saved_gdt.base);
     }
     write_entry_stub(page(ram, board.entry_page), board.entry_page, code.arch,
                      {layout.gdt_va, gdt_limit(code.arch)});

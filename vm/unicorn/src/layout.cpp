@@ -196,9 +196,9 @@ class Planner {
         layout_.control_va = direct + board.control_page.raw;
         layout_.gdt_va = direct + layout_.gdt_page.raw;
         layout_.stack_va = wide ? kStackVa64 : kStackVa32;
+        board.saved_gdt = {layout_.gdt_va, gdt_limit(code_.arch)};
         if (code_.gdt_descriptor) {
             layout_.descriptor_page = image_page();
-            board.saved_gdt = {layout_.gdt_va, gdt_limit(code_.arch)};
         }
         // machine_kexec's own page, unless relocate_kernel's first half runs there.
         std::uint64_t caller = code_.caller.raw + 0x40;

@@ -158,7 +158,8 @@ std::optional<Gva> find_gdt_descriptor(const RelocateCode& code) {
             end = std::min(end, offset);
         }
     }
-    return disassembler->loaded_gdt(std::span(code.blob).subspan(from->second, end - from->second));
+    return disassembler->loaded_gdt(std::span(code.blob).subspan(from->second, end - from->second),
+                                    code.begin.raw + from->second);
 }
 
 // "6.16.3" -> 616; 0 if it is no release.
