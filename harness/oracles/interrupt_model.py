@@ -154,13 +154,20 @@ class KernelVariables:
         self._life = life
         self._symbols = symbols
         self.word = 8 if symbols.arch == "x86_64" else 4
+        self._code = range(symbols.address("_text"), symbols.address("_etext"))
+
+    def _named(self, symbol: str) -> list[int]:
+        """A variable may have a function as its namesake: irq_trigger in 5.10."""
+        found = {address for address, _ in self._symbols.all(symbol)}
+        return [address for address in found if address not in self._code]
 
     def has(self, symbol: str) -> bool:
-        """Exactly one of that name: file-local ones may have namesakes."""
-        return len({address for address, _ in self._symbols.all(symbol)}) == 1
+        """Exactly one variable of that name: file-local ones may have namesakes."""
+        return len(self._named(symbol)) == 1
 
     def address(self, symbol: str) -> int:
-        return self._symbols.address(symbol)
+        found = self._named(symbol)
+        return found[0] if len(found) == 1 else self._symbols.address(symbol)
 
     def at(self, address: int, size: int) -> int:
         return int.from_bytes(self._life.read_virtual(address, size), "little")
@@ -210,8 +217,7 @@ def add_kernel(machine: ji.Machine, kernel: KernelVariables) -> None:
     machine.auto_eoi = bool(kernel.number("i8259A_auto_eoi"))
     # Not in QEMU's monitor: what the kernel has written there.
     machine["8259 master AEOI"] = int(machine.auto_eoi)
-    if kernel.has("irq_trigger"):  # 5.10 has two
-        machine.saved_elcr = [kernel.number("irq_trigger", 1, offset) for offset in (0, 1)]
+    machine.saved_elcr = [kernel.number("irq_trigger", 1, offset) for offset in (0, 1)]
     machine.saved_lapic = {
         name: kernel.number("apic_pm_state", 4, 4 * (index + 1))
         for index, name in enumerate(PM_STATE)

@@ -54,7 +54,9 @@ FUNCTIONS = [
 
 @pytest.fixture(scope="module", params=["x86_64", "i386"])
 def built(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Guest:
-    return handoff_rig.build("6.1", request.param, tmp_path_factory.mktemp("functions"))
+    return handoff_rig.build(
+        handoff_rig.KERNEL, request.param, tmp_path_factory.mktemp("functions")
+    )
 
 
 @pytest.fixture

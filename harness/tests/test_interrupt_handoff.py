@@ -35,7 +35,7 @@ COUNT = "LAPIC TMICT"
 
 @pytest.fixture(scope="module", params=["x86_64", "i386"])
 def built(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Guest:
-    return handoff_rig.build("6.1", request.param, tmp_path_factory.mktemp("handoff"))
+    return handoff_rig.build(handoff_rig.KERNEL, request.param, tmp_path_factory.mktemp("handoff"))
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ namespace {
 
 using jump::Step;
 
-// Any of these is on the preserved branch only: a copy of the code in which one call was patched
-// away is still recognised.
-constexpr Step kJumpOnly[] = {Step::freeze_processes, Step::suspend_consoles, Step::suspend_devices,
-                              Step::suspend_devices_late};
+// What a plain kexec alone does. Not by what a jump does: a kernel that has lost its first step may
+// make none of the others, and is to be judged all the same.
+constexpr Step kPlainOnly[] = {Step::mark_in_progress, Step::prepare_restart,
+                               Step::migrate_to_boot_cpu, Step::shut_down_machine};
 
-bool is_jump(const jump::Trace& trace) {
+bool is_plain(const jump::Trace& trace) {
     return std::any_of(trace.steps.begin(), trace.steps.end(), [](const jump::TraceStep& row) {
-        return std::find(std::begin(kJumpOnly), std::end(kJumpOnly), row.step) !=
-               std::end(kJumpOnly);
+        return std::find(std::begin(kPlainOnly), std::end(kPlainOnly), row.step) !=
+               std::end(kPlainOnly);
     });
 }
 
@@ -94,7 +94,7 @@ Result<Sequence> Sequence::create(const Vmlinux& kernel, std::span<const Patch> 
 
 // The place of image->preserve_context depends on version and configuration, and vmlinux may have
 // no debug information. So kernel_kexec() is run with an image of zeros, and then once for each bit
-// of each byte that it read of it: the bit that makes it take the preserved branch is the one.
+// of each byte that it read of it: the bit that keeps it from a plain kexec is the one.
 Status Sequence::find_preserve_bit(const std::string& path) {
     Tracer tracer(code_, variables_, cpu_);
     const TracedRun plain = tracer.run_kernel_kexec({jump::Branch::plain, {}}, {});
@@ -105,12 +105,12 @@ Status Sequence::find_preserve_bit(const std::string& path) {
     for (const std::uint64_t offset : offsets) {
         for (unsigned bit = 0; bit < 8; ++bit) {
             const ImageBit candidate{offset, bit};
-            if (is_jump(tracer.run_kernel_kexec({}, candidate).trace)) {
+            if (!is_plain(tracer.run_kernel_kexec({}, candidate).trace)) {
                 found.push_back(candidate);
             }
         }
     }
-    if (is_jump(plain.trace) || found.size() > 1) {
+    if (!is_plain(plain.trace) || found.size() > 1) {
         return Error{path,
                      "kernel_kexec() does not choose its preserved branch by one bit of "
                      "struct kimage: a kernel that the sequence model does not know"};

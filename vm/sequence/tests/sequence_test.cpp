@@ -178,6 +178,16 @@ TEST_F(PatchedTest, CallTurnedIntoNops) {
     EXPECT_EQ(judged.divergence->expected, "suspend-syscore (syscore_suspend)");
 }
 
+// freeze_processes() becomes "mov $1, %eax", a failure: nothing but the console is touched then.
+TEST_F(PatchedTest, AJumpWithoutItsFirstStepIsStillOne) {
+    const Patch patch{call_site("freeze_processes"),
+                      {std::byte{0xb8}, std::byte{1}, std::byte{0}, std::byte{0}, std::byte{0}}};
+    Mini bad("good", "x86_64", std::span(&patch, 1));
+    const auto judged = bad.judge({});
+    EXPECT_EQ(judged.divergence->kind, jump::DivergenceKind::missing);
+    EXPECT_EQ(judged.divergence->expected, "freeze-processes (freeze_processes)");
+}
+
 TEST_F(PatchedTest, AnotherFunctionIsCalled) {
     const Patch patch = redirect("dpm_suspend_end", "dpm_suspend_start");
     Mini bad("good", "x86_64", std::span(&patch, 1));
