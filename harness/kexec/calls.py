@@ -2,7 +2,7 @@
 """kexec_load calls as the guest's loader takes them (fixtures/kexec/loader, its --help).
 
 Addresses are guest physical, sizes bytes. What the kernel says of a call is up to the model
-(harness/kexec/expectation.py); here nothing is judged.
+(harness/kexec/model.py); here nothing is judged.
 """
 
 from __future__ import annotations
@@ -125,11 +125,12 @@ class Call:
         return self.array == "" and not self.unload
 
     @property
-    def buffers_fault(self) -> bool:
-        """Whether copying the segments' bytes meets an address that cannot be read."""
-        return any(
-            segment.content.faults(min(segment.bufsz, segment.memsz)) for segment in self.handed
-        )
+    def first_faulting(self) -> int | None:
+        """The first segment of whose buffer not all bytes can be read."""
+        for index, segment in enumerate(self.handed):
+            if segment.content.faults(segment.bufsz):
+                return index
+        return None
 
     def named(self, name: str) -> Call:
         return replace(self, name=name)

@@ -8,33 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from errno import errorcode
 from typing import Any
 
 import jumpback_kimage
 
 from harness.kexec.allocation_trace import Allocation
-from harness.kexec.calls import ON_CRASH, PAGE, Call, Segment
+from harness.kexec.calls import ON_CRASH, Call, Segment
 from harness.kexec.guest_view import Conditions, GuestView
 from harness.kexec.kimage_struct import Kimage
-
-# Where the kernel makes each check of the model.
-_FUNCTION = {
-    "permission": "kexec_load_check()",
-    "load-limit": "kexec_load_permitted()",
-    "flags": "kexec_load_check()",
-    "segment-count": "kexec_load_check()",
-    "architecture": "kexec_load()",
-    "segments-unreadable": "copying the segments",
-    "locked": "do_kexec_load()",
-    "crash-entry": "kimage_alloc_init()",
-    "buffer-unreadable": "kimage_load_segment()",
-    "no-control-page": "kimage_alloc_control_pages()",
-}
-_OTHERS = "sanity_check_segment_list()"
-
-_MADE_UP_FRAMES = range(0x100, 0x8000, 0x100)  # even numbers: some are first of two
-
 
 @dataclass
 class CallState:
@@ -51,6 +32,7 @@ class Answer:
 
     error: str
     check: str = ""
+    function: str = ""  # of the kernel, that makes it
     text: str = ""
 
     @property
@@ -58,7 +40,7 @@ class Answer:
         if not self.check:
             return "every check passes"
         text = f": {self.text}" if self.text else ""
-        return f"check {self.check!r} in {_FUNCTION.get(self.check, _OTHERS)}{text}"
+        return f"check {self.check!r} in {self.function}{text}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +99,7 @@ class Model:
             "segments_readable": call.array_readable,
             "totalram_pages": self.conditions.totalram_pages,
             "crash": self.conditions.crash,
+            "unreadable_buffer": call.first_faulting,
         }
         if state.limit is not None and not call.flags & ON_CRASH:
             conditions["load_limit"] = state.limit
@@ -131,37 +114,9 @@ class Model:
         )
         if verdict["uses_load_limit"] and state.limit is not None:
             state.limit -= 1
-        if verdict["result"] != 0:
-            return Answer(errorcode[-verdict["result"]], verdict["check"], verdict["text"])
-        if verdict["unloads"]:
+        if verdict["result"] == 0:
             return Answer("0")
-        return self._load(call)
-
-    def _load(self, call: Call) -> Answer:
-        """Behind the checks: control pages, then the segments' bytes."""
-        if not call.flags & ON_CRASH and any(s.mem == 0 == s.memsz for s in call.handed):
-            problem = self._control_page_problem(call.handed)
-            if problem:
-                return Answer("ENOMEM", "no-control-page", problem)
-        if call.buffers_fault:
-            return Answer("EFAULT", "buffer-unreadable", "a segment's buffer cannot be read")
-        return Answer("0")
-
-    def _control_page_problem(self, segments: Sequence[Segment]) -> str:
-        """Why no frame at all can be a control page; "" if one can."""
-        problem = ""
-        free = [
-            pfn
-            for pfn in _MADE_UP_FRAMES
-            if not any(s.mem <= at < s.mem + s.memsz for s in segments for at in _two(pfn))
-        ]
-        for order in (1, 0):  # of the control code page; which one the version decides
-            frames = [Allocation(free[0], order, True)]
-            frames += [Allocation(pfn, 0, True) for pfn in free[1:]]
-            problem = self.predict(segments, frames, 0).problem
-            if "control code page" not in problem:
-                return ""
-        return problem
+        return Answer(verdict["errno"], verdict["check"], verdict["function"], verdict["text"])
 
     def read(self, view: GuestView, image: Kimage) -> ReadList:
         """The list of an image in RAM. Frames that the image keeps must not be moved by it."""
@@ -198,7 +153,3 @@ class Model:
 
 def _triples(segments: Sequence[Segment]) -> list[tuple[int, int, int]]:
     return [(segment.bufsz, segment.mem, segment.memsz) for segment in segments]
-
-
-def _two(pfn: int) -> tuple[int, int]:
-    return pfn * PAGE, (pfn + 1) * PAGE
