@@ -25,9 +25,8 @@ Result<Bench*> Benches::get(unsigned variant, bool large) {
     relocate::Places places = target_->places_in_control_page();
     places.control_page = board.control_page;
     places.swap_page = board.swap_page;
-    places.table_pages = board.table_pages;
-    places.table_pages.insert(places.table_pages.end(), board.kernel_tables.begin(),
-                              board.kernel_tables.end());
+    // The machine makes its page tables with accessed and dirty bits set, so they must not change
+    // at all: places.table_pages stays empty.
     places.caller_stack_page = board.stack_page;
     std::vector<Gpa> arena;
     for (const memory::RamRegion& region : board.arena) {
@@ -37,9 +36,9 @@ Result<Bench*> Benches::get(unsigned variant, bool large) {
     }
     std::sort(arena.begin(), arena.end());
     // Moving a vector keeps its buffer, which `ram` looks at.
-    slot = std::make_unique<Bench>(Bench{std::move(machine).value(), std::move(expected),
-                                         std::move(ram).value(), std::move(arena),
-                                         std::move(places)});
+    slot =
+        std::make_unique<Bench>(Bench{std::move(machine).value(), std::move(expected),
+                                      std::move(ram).value(), std::move(arena), std::move(places)});
     return slot.get();
 }
 

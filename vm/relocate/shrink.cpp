@@ -46,17 +46,26 @@ class Shrinker {
     }
 
   private:
-    // A word taken away must not make pages move that no case may use, or two to one place.
+    // A word taken away must not make pages move that no case may use, or two to one place, or over
+    // what is still a source.
     [[nodiscard]] bool sound(const Case& candidate) const {
         if (kimage::list_pages_for(candidate.entries.size(), checker_.target().generation.word()) >
             candidate.list_frames.size()) {
             return false;
         }
-        std::set<Gpa> seen;
-        for (const kimage::Move& move : moves_of(candidate.entries)) {
-            const bool twice = !seen.insert(move.destination).second;
+        const std::vector<kimage::Move> moves = moves_of(candidate.entries);
+        std::set<Gpa> frames;  // destinations, then sources
+        for (const kimage::Move& move : moves) {
+            const bool twice = !frames.insert(move.destination).second;
             if (!destinations_.contains(move.destination) ||
                 (twice && candidate.origin != ListOrigin::kChained)) {
+                return false;
+            }
+        }
+        for (const kimage::Move& move : moves) {
+            const bool elsewhere = move.source != move.destination;
+            if (elsewhere && !frames.insert(move.source).second &&
+                candidate.origin != ListOrigin::kChained) {
                 return false;
             }
         }
