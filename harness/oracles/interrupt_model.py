@@ -169,6 +169,10 @@ class KernelVariables:
         found = self._named(symbol)
         return found[0] if len(found) == 1 else self._symbols.address(symbol)
 
+    def has_function(self, symbol: str) -> bool:
+        """What a configuration option leaves in the kernel shows that it is on."""
+        return any(address in self._code for address, _ in self._symbols.all(symbol))
+
     def at(self, address: int, size: int) -> int:
         return int.from_bytes(self._life.read_virtual(address, size), "little")
 
@@ -213,6 +217,9 @@ def add_kernel(machine: ji.Machine, kernel: KernelVariables) -> None:
         machine.enabled_via_apicbase = bool(kernel.number("enabled_via_apicbase"))
     if kernel.has("irq_remapping_enabled"):
         machine.irq_remapping = bool(kernel.number("irq_remapping_enabled"))
+    # arch/x86/include/asm/idtentry.h; arch/x86/kernel/cpu/mce/intel.c
+    machine.thermal_vector = kernel.has_function("sysvec_thermal")
+    machine.mce_intel = kernel.has_function("cmci_recheck")
     machine.cached_irq_mask = kernel.number("cached_irq_mask") & 0xFFFF
     machine.auto_eoi = bool(kernel.number("i8259A_auto_eoi"))
     # Not in QEMU's monitor: what the kernel has written there.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`jumpback sequence-check` on files: kernels in miniature, right and wrong, and what is no kernel."""
+"""`jumpback sequence-check` on files: kernels in miniature, right and wrong, and other files."""
 
 from __future__ import annotations
 
