@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.context import RunContext
 from harness.kexec.options import KexecOptions
-from harness.kexec.tampers import KEXEC_TAMPERS
+from harness.kexec.tampers import EACH_CHECK, KEXEC_TAMPERS, tampers_named
 from harness.scenario import Scenario, ScenarioOption
 
 _DESCRIPTION = """\
@@ -39,7 +39,7 @@ def _run(context: RunContext, options: Mapping[str, Any]) -> None:
             calls=options["calls"],
             crash_region=options["crash_region"] == "yes",
             trace_all=options["trace"] == "all",
-            tamper=KEXEC_TAMPERS[options["tamper"]] if options["tamper"] else None,
+            tampers=tampers_named(options["tamper"]),
         ),
     ).run()
 
@@ -65,9 +65,10 @@ SCENARIO = Scenario(
         ),
         ScenarioOption(
             "tamper",
-            "Put in this fault, to see the rig find it (docs/kexec-load.md explains each).",
+            "Put in this fault, to see the rig find it; each-check: one for every check, in one "
+            "run (docs/kexec-load.md explains each).",
             "",
-            choices=("", *KEXEC_TAMPERS),
+            choices=("", *KEXEC_TAMPERS, EACH_CHECK),
             metavar="NAME",
         ),
     ),

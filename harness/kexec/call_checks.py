@@ -8,16 +8,18 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from harness.kexec.answers import LISTED, check_answers
 from harness.kexec.calls import Call
 from harness.kexec.kimage_struct import BadKimage, installed, read_kimage
 from harness.kexec.list_checks import ORACLE
 from harness.kexec.model import CallState
+from harness.kexec.orders import order_calls
 from harness.kexec.random_calls import random_calls
 from harness.kexec.session import Made, Session
 from harness.kexec.shapes import Shape, shapes
-from harness.kexec.table import edge_calls, few_calls, helper_calls, order_calls
+from harness.kexec.table import edge_calls, few_calls, helper_calls
 from harness.results import Check
 
 CALLS = "calls return what the model says"
@@ -48,7 +50,8 @@ class CallChecks:
                 with self._variable(variable, 1):
                     made += session.make(few_calls(room), state)
         session.site.answers = [got for _, _, got in made]
-        session.tamper.at_answers(session.site)
+        for tamper in session.options.tampers:
+            tamper.at_answers(session.site)
         self.judge(
             "calls",
             [(call, want, got) for (call, want, _), got in zip(made, session.site.answers)],
@@ -85,18 +88,20 @@ class CallChecks:
         made = session.make(calls)
         with session.life.paused():
             session.site.list_pages = [gpa for gpa, _ in before[1:]]
-            session.tamper.at_refused(session.site)
+            for tamper in session.options.tampers:
+                tamper.at_refused(session.site)
             after = self._image_words(keeper)
             session.site.undo()
         check = Check(REFUSED, ORACLE, before == after)
         check.compared = sum(len(words) for _, words in before)
         check.detail = f"{check.compared} words of it after {len(calls)} refused calls"
-        for (gpa, old), (_, new) in zip(before, after):
+        for number, ((gpa, old), (_, new)) in enumerate(zip(before, after)):
             for index, (want, got) in enumerate(zip(old, new)):
                 if want != got and len(check.findings) < LISTED:
-                    message = f"the loaded image changed: {want:#x} became {got:#x}"
-                    at = gpa + index * view.word
-                    check.findings.append(session.finding(ORACLE, "calls", message, at))
+                    part = f"list page {number - 1}" if number else "struct kimage"
+                    message = f"the loaded image changed: expected {want:#x}, found {got:#x}"
+                    finding = session.finding(ORACLE, "calls", message, gpa + index * view.word)
+                    check.findings.append(replace(finding, owner=f"{part}, word {index}"))
         if not check.passed and not check.findings:
             message = "the loaded image is not the one that was loaded before the refused calls"
             check.findings.append(session.finding(ORACLE, "calls", message))

@@ -13,7 +13,10 @@ from harness.kexec.kimage_struct import BadKimage, Kimage, installed, read_kimag
 from harness.kexec.list_checks import ORACLE, WELL_FORMED, ListChecker
 from harness.kexec.session import UNLOAD, Made, Session
 from harness.kexec.shapes import Shape, overlapping, probe, shapes
+from harness.kexec.tampers import KexecTamper
 from harness.results import Check
+
+TRIES = 5  # of a load over frames that the allocator gives again
 
 
 class LoadChecks:
@@ -25,9 +28,14 @@ class LoadChecks:
         view = self._session.view
         for shape in shapes(view.ram_bytes, self._session.context.random, view.word):
             self._load(shape)
-        over = self._overlapping()
-        if over is not None:
+        # Which frames come next is the allocator's affair: now and then it has others.
+        for _ in range(TRIES):
+            over = self._overlapping()
+            if over is None:
+                return
             self._load(over)
+            if self._session.given_up:
+                return
 
     def _overlapping(self) -> Shape | None:
         """A load that lies where the frames of another one were, just before."""
@@ -63,6 +71,9 @@ class LoadChecks:
         session.record(check_answers(CALLS, f"load {name}", session.life_number, made))
         return False
 
+    def _tampers(self, shape: Shape) -> list[KexecTamper]:
+        return [each for each in self._session.options.tampers if each.shape == shape.name]
+
     def _check(self, shape: Shape, trace: AllocationTrace | None) -> None:
         session, view = self._session, self._session.view
         began = time.monotonic()
@@ -72,10 +83,10 @@ class LoadChecks:
             finding = session.finding(ORACLE, f"load {shape.name}", str(error))
             session.record(Check(WELL_FORMED, ORACLE, False, findings=[finding]))
             return
-        if session.tamper.shape == shape.name:
+        for tamper in self._tampers(shape):
             session.site.shape, session.site.image = shape, image
             session.site.list_pages = session.model.read(view, image).list_pages
-            session.tamper.at_loaded(session.site)
+            tamper.at_loaded(session.site)
         checker = ListChecker(session.model, view, shape, image, session.life_number)
         checks = checker.check()
         if trace is not None:
@@ -89,9 +100,9 @@ class LoadChecks:
     ) -> Check:
         session = self._session
         frames = list(trace.allocations)
-        if session.tamper.shape == shape.name:
+        for tamper in self._tampers(shape):
             session.site.trace = frames
-            session.tamper.at_trace(session.site)
+            tamper.at_trace(session.site)
         # Code page and swap page come first; the rest are page tables.
         made = session.model.predict(shape.segments, frames, max(0, len(image.control) - 2))
         session.given_up += made.moved

@@ -17,6 +17,7 @@ from harness.kexec.calls import ON_CRASH, Call, Segment
 from harness.kexec.guest_view import Conditions, GuestView
 from harness.kexec.kimage_struct import Kimage
 
+
 @dataclass
 class CallState:
     """What was done to the kernel before a call."""

@@ -16,7 +16,7 @@ class KexecOptions:
     calls: int = 200  # random ones, beside the table
     crash_region: bool = True  # memory is reserved for a crash kernel
     trace_all: bool = False  # every load's frames are traced, not only the short ones'
-    tamper: KexecTamper | None = None
+    tampers: tuple[KexecTamper, ...] = ()
 
     def crash_mib(self, memory_mib: int) -> int:
         """An eighth of the memory, as whole megabytes."""

@@ -15,7 +15,7 @@ from harness.kexec.loader import make_calls
 from harness.kexec.model import Answer, CallState, Model
 from harness.kexec.options import LIMITS, KexecOptions
 from harness.kexec.table import Room
-from harness.kexec.tampers import KexecTamper, Site
+from harness.kexec.site import Site
 from harness.machine import Life
 from harness.results import Check, Finding
 
@@ -35,7 +35,6 @@ class Session:
     room: Room
     site: Site
     agent: Agent
-    tamper: KexecTamper
     made: int = 0  # calls so far
     given_up: int = 0  # pages that were moved onto their own destination
 

@@ -22,7 +22,7 @@ from harness.kexec.model import Model
 from harness.kexec.options import KexecOptions
 from harness.kexec.session import UNLOAD, Session, life_stage
 from harness.kexec.table import Room
-from harness.kexec.tampers import KexecTamper, Site
+from harness.kexec.site import Site
 from harness.machine import GuestSaid, Life, Machine, MachineConfig, UnexpectedEnd
 from harness.results import Check, Finding
 
@@ -37,7 +37,6 @@ class KexecStory:
     def __init__(self, context: RunContext, options: KexecOptions) -> None:
         self._context = context
         self._options = options
-        self._tamper = options.tamper or KexecTamper("", "", "", "", "")
         self._done: list[str] = []  # by the tamper
 
     def run(self) -> None:
@@ -107,7 +106,7 @@ class KexecStory:
             crash_region=f"{start:#x}-{last:#x}" if last else "none",
         )
         room = Room(context.kernel.arch, conditions)
-        return Session(context, self._options, life, view, model, room, site, agent, self._tamper)
+        return Session(context, self._options, life, view, model, room, site, agent)
 
     def _has_kexec_jump(self) -> bool:
         """Decides of a flag only; a kernel without its config is taken to have it."""
@@ -118,7 +117,8 @@ class KexecStory:
         context = self._context
         before = _reserved(session)
         context.reached_target()
-        self._tamper.at_start(session.site)
+        for tamper in self._options.tampers:
+            tamper.at_start(session.site)
         calls = CallChecks(session)
         context.progress.start("calls", None)
         with session.stage("calls"):
@@ -137,7 +137,8 @@ class KexecStory:
         calls.judge("unload", session.make([UNLOAD, crash]))
         with session.life.paused():
             left = {name: installed(session.view, name == _IMAGES[1]) for name in _IMAGES}
-            self._tamper.at_end(session.site)
+            for tamper in session.options.tampers:
+                tamper.at_end(session.site)
             kept = sorted(_reserved(session) - before)
             session.site.undo()
         check = Check(UNLOADED, ORACLE, True, compared=len(before))

@@ -9,70 +9,17 @@ did.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from random import Random
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
-from harness.kexec.allocation_trace import Allocation
 from harness.kexec.calls import PAGE
-from harness.kexec.guest_view import GuestView
-from harness.kexec.kimage_struct import Kimage
-from harness.kexec.shapes import Shape, entries_per_page
+from harness.kexec.site import Site
 
-if TYPE_CHECKING:  # the names of the faults are listed where the model is not loaded
-    from harness.kexec.model import Model
-
+ONE = "one page"
 SEVERAL = "several segments"
+FULL = "a full list page"
 THREE = "three list pages"
 
 _DESTINATION, _INDIRECTION, _SOURCE, _FLAGS = 0x1, 0x2, 0x8, 0xFFF
-
-
-@dataclass
-class Site:
-    """What a fault may lay hands on. ``image`` and ``list_pages`` (gpa): of the load that is about
-    to be looked at. ``done``: what was done, in words, for the report."""
-
-    random: Random
-    view: GuestView
-    model: Model
-    shape: Shape | None = None
-    image: Kimage | None = None
-    list_pages: list[int] = field(default_factory=list)
-    trace: list[Allocation] = field(default_factory=list)
-    answers: list[str] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
-    _old: list[tuple[int, int]] = field(default_factory=list)
-
-    def entry_gpa(self, entry: int) -> int:
-        page, word = divmod(entry, entries_per_page(self.view.word))
-        return self.list_pages[page] + word * self.view.word
-
-    def word(self, gpa: int) -> int:
-        return int.from_bytes(self.view.ram.read(gpa, self.view.word), "little")
-
-    def change(self, gpa: int, value: int) -> None:
-        self.done.append(f"word at GPA {gpa:#x}: {self.word(gpa):#x} became {value:#x}")
-        self.write(gpa, value)
-
-    def write(self, gpa: int, value: int) -> None:
-        self._old.append((gpa, self.word(gpa)))
-        self.view.write_word(gpa, value)
-
-    def undo(self) -> None:
-        """Puts every word back: the kernel will walk its list again, and free what it names."""
-        while self._old:
-            self.view.write_word(*self._old.pop())
-
-    def source_entry(self) -> int:
-        """A random entry: a SOURCE word of a page with data, not the first of its segment."""
-        assert self.shape is not None
-        entries: list[int] = []
-        at = 0
-        for segment in self.shape.segments:
-            entries += range(at + 2, at + 1 + (segment.bufsz + PAGE - 1) // PAGE)
-            at += 1 + segment.pages
-        return self.random.choice(entries)
 
 
 Hook = Callable[[Site], None]
@@ -89,7 +36,7 @@ class KexecTamper:
     oracle: str  # of the first finding
     stage: str  # of the first finding
     check: str  # that fails; the start of its name
-    shape: str = ""  # the load that it is about
+    shape: str = ""  # the load that it is about, for at_loaded and at_trace
     at_start: Hook = _nothing  # nothing was called yet
     at_answers: Hook = _nothing  # the calls were made, nothing is judged
     at_refused: Hook = _nothing  # the refused calls were made, the loaded image is about to be read
@@ -224,9 +171,9 @@ _ALL = (
         "list-destination",
         "a DESTINATION word of a loaded page list is off by one page",
         _LIST,
-        f"load {SEVERAL}",
+        f"load {ONE}",
         "page lists name",
-        SEVERAL,
+        ONE,
         at_loaded=_destination_off,
     ),
     KexecTamper(
@@ -260,9 +207,9 @@ _ALL = (
         "source-byte",
         "one bit of one source page of a loaded image is flipped",
         _LIST,
-        f"load {THREE}",
+        f"load {FULL}",
         "source pages hold",
-        THREE,
+        FULL,
         at_loaded=_flip_source_byte,
     ),
     KexecTamper(
@@ -317,3 +264,22 @@ _ALL = (
 )
 
 KEXEC_TAMPERS: dict[str, KexecTamper] = {tamper.name: tamper for tamper in _ALL}
+
+# One for each check, none in the way of another: all in one run.
+EACH_CHECK = "each-check"
+_EACH = (
+    "answer",
+    "refused-change",
+    "list-destination",
+    "trace-frame",
+    "source-byte",
+    "list-cycle",
+    "leak",
+)
+
+
+def tampers_named(name: str) -> tuple[KexecTamper, ...]:
+    """For the option's value: none, one, or ``EACH_CHECK``."""
+    if name == EACH_CHECK:
+        return tuple(KEXEC_TAMPERS[each] for each in _EACH)
+    return (KEXEC_TAMPERS[name],) if name else ()

@@ -25,9 +25,10 @@ from harness.errors import GuestBroken
 from harness.kexec.calls import PAGE, Call, Content, Segment, pattern
 from harness.kexec.guest_view import Conditions
 from harness.kexec.loader import GUEST_PATH, batches, build_loader, parse_answers
+from harness.kexec.orders import order_calls
 from harness.kexec.random_calls import random_calls
 from harness.kexec.shapes import shapes
-from harness.kexec.table import Room, edge_calls, order_calls
+from harness.kexec.table import Room, edge_calls
 from harness.kexec.tampers import KEXEC_TAMPERS
 from harness.paths import TREE
 
