@@ -23,6 +23,16 @@ _COMMANDS = {
         "Run the main job on a real kernel, with a report.",
     ),
     "run": ("harness.cli.run", "run_group", "Run one scenario and prove its result."),
+    "relocate-check": (
+        "harness.cli.relocate",
+        "relocate_check",
+        "Run a vmlinux's own relocate_kernel against the model; boots nothing.",
+    ),
+    "sequence-check": (
+        "harness.cli.sequence",
+        "sequence_check",
+        "Run a vmlinux's own kernel_kexec with failing steps; boots nothing.",
+    ),
     "list": ("harness.cli.listing", "list_command", "List scenarios, their options and tampers."),
     "kernel": ("harness.cli.kernel", "kernel_group", "Build and list kernels under test."),
     "image": ("harness.cli.image", "image_group", "Look into hibernation images."),
@@ -60,10 +70,11 @@ def main() -> None:
     First steps:
       jumpback demo                      the main job on a real 6.1, with a report
       jumpback run hibernate-disk        the same, with your options (--help shows them)
+      jumpback relocate-check 6.1        the kernel's relocate_kernel, in seconds, without a boot
       jumpback doctor                    what this machine can do
 
-    Exit codes: 0 pass, 1 fail, 2 usage, 4 skip, 6 hang, 7 panic, 8 rig failed, 9 no kernel
-    (docs/exit-codes.md; --exit-style changes them for kselftest and git bisect).
+    Exit codes: 0 pass, 1 fail, 2 usage, 3 known failure gone, 4 skip, 6 hang, 7 panic, 8 rig
+    failed, 9 no kernel (docs/exit-codes.md; --exit-style: for kselftest and git bisect).
     """
 
 
