@@ -24,7 +24,8 @@ from harness.results import Check
 
 CALLS = "calls return what the model says"
 REFUSED = "refused calls leave the loaded image alone"
-LIMIT_FILE = "/proc/sys/kernel/kexec_load_limit_reboot"
+LIMIT_FILES = "/proc/sys/kernel/kexec_load_limit_"
+LIMIT, CRASH_LIMIT = 5, 1  # calls; fewer than few_calls() makes of either kind
 
 
 class CallChecks:
@@ -60,12 +61,12 @@ class CallChecks:
     def load_limit(self) -> None:
         """To be made last, as the limit can only be lowered (6.3 and later)."""
         session = self._session
-        calls = few_calls(session.room)
-        limit = len(calls) - 2
-        if session.agent.run(f"echo {limit} > {LIMIT_FILE}").exit != 0:
-            session.context.result.properties["load_limit"] = "this kernel has none"
-            return
-        self.judge("limit", session.make(calls, CallState(limit=limit)))
+        for name, limit in (("reboot", LIMIT), ("panic", CRASH_LIMIT)):
+            if session.agent.run(f"echo {limit} > {LIMIT_FILES}{name}").exit != 0:
+                session.context.result.properties["load_limit"] = "this kernel has none"
+                return
+        state = CallState(limit=LIMIT, crash_limit=CRASH_LIMIT)
+        self.judge("limit", session.make(few_calls(session.room), state))
 
     def judge(self, stage: str, made: list[Made]) -> None:
         began = time.monotonic()

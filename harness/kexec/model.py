@@ -24,7 +24,9 @@ class CallState:
 
     disabled: bool = False  # kexec_load_disabled
     locked: bool = False  # the kexec lock is held
-    limit: int | None = None  # kexec_load_limit_reboot: loads that are still allowed; None: any
+    # kexec_load_limit_reboot and _panic: calls that are still allowed; None: any number
+    limit: int | None = None
+    crash_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Model:
         }
 
     def answer(self, call: Call, state: CallState) -> Answer:
-        """What the call must return. Counts down ``state.limit`` as the kernel does."""
+        """What the call must return. Counts the limits of ``state`` down as the kernel does."""
         conditions: dict[str, Any] = {
             "may_load": not state.disabled,
             "locked": state.locked,
@@ -102,8 +104,10 @@ class Model:
             "crash": self.conditions.crash,
             "unreadable_buffer": call.first_faulting,
         }
-        if state.limit is not None and not call.flags & ON_CRASH:
-            conditions["load_limit"] = state.limit
+        name = "crash_limit" if call.flags & ON_CRASH else "limit"
+        left = getattr(state, name)
+        if left is not None:
+            conditions["load_limit"] = left
         verdict = jumpback_kimage.check_load(
             self.release,
             self.arch,
@@ -113,8 +117,8 @@ class Model:
             call.flags,
             _triples(call.handed) if call.number <= 64 else [(0, 0, 0)] * 64,
         )
-        if verdict["uses_load_limit"] and state.limit is not None:
-            state.limit -= 1
+        if verdict["uses_load_limit"] and left is not None:
+            setattr(state, name, left - 1)
         if verdict["result"] == 0:
             return Answer("0")
         return Answer(verdict["errno"], verdict["check"], verdict["function"], verdict["text"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every two checks of kexec_load failed by one call: which errno comes shows which is made first."""
+"""Every two checks of kexec_load failed by one call: the errno shows which is made first."""
 
 from __future__ import annotations
 
