@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "model/kimage/frame_set.h"
+#include "model/kimage/source_block.h"
 #include "model/memory/text.h"
 
 namespace jumpback::kimage {
@@ -18,6 +19,8 @@ using memory::hex;
 constexpr std::uint64_t kNoFrame = ~std::uint64_t{0};
 constexpr std::uint64_t kFewMoves = std::uint64_t{1} << 14;
 constexpr std::uint64_t kOffset = kPageSize - 1;
+constexpr std::uint64_t kLineBytes = 64;  // of the host's caches
+constexpr std::uint64_t kPrefetchBytes = 1024;
 
 // Which flag the assembly acts on; 0: none.
 constexpr std::uint64_t acting_flag(std::uint64_t raw) {
@@ -40,7 +43,7 @@ class Reader {
           destinations_(numbers_.frames()),
           list_pages_(numbers_.frames()) {
         if (rules.source_limit) {
-            last_source_pfn_ = *rules.source_limit >> kPageShift;
+            source_end_pfn_ = (*rules.source_limit >> kPageShift) + 1;
         }
     }
 
@@ -101,10 +104,25 @@ class Reader {
         return std::nullopt;
     }
 
+    // List pages stand anywhere in RAM, so no CPU guesses the next one; its address stands at the
+    // end of this one. Asks for its first lines, and for its own link.
+    void prefetch_after(const std::byte* bytes) const {
+        const Entry link{word_at(bytes, kWords - 1)};
+        const std::byte* next =
+            link.is_indirection() ? ram_.page_or_null(pfn_of(link.page())) : nullptr;
+        if (next != nullptr) {
+            __builtin_prefetch(next + kPageSize - 1);
+            for (std::uint64_t at = 0; at < kPrefetchBytes; at += kLineBytes) {
+                __builtin_prefetch(next + at);
+            }
+        }
+    }
+
     // Reads one list page up to its link or DONE. `page` is RAM and was not read before.
     void read_page(Gpa page) {
         next_.reset();
         const std::byte* bytes = ram_.page_or_null(pfn_of(page));
+        prefetch_after(bytes);
         list_.list_pages.push_back(page);
         const std::uint64_t pfn = pfn_of(page).raw;
         list_pages_.add(numbers_.span_of(pfn).number_of(pfn));
@@ -135,42 +153,101 @@ class Reader {
         if (to.frames == 0) {
             return 0;
         }
-        const std::uint64_t first = cursor_ >> kPageShift;
-        const std::uint64_t end =
-            index + std::min<std::uint64_t>(kWords - index, to.first_pfn + to.frames - first);
+        const std::uint64_t first = to.number_of(cursor_ >> kPageShift);
+        const std::uint64_t room =
+            std::min<std::uint64_t>(kWords - index, to.first_number + to.frames - first);
+        std::uint64_t count = 0;
+        while (count < room) {
+            const std::uint64_t most = std::min(room - count, kBlockWords);
+            const std::uint64_t at = index + count;
+            const std::uint64_t destination = cursor_ + count * kPageSize;
+            const bool whole = most == kBlockWords && is_known_block(bytes, at);
+            const std::uint64_t taken = whole ? add_block(bytes, at, first + count, destination)
+                                              : add_words(bytes, at, most, destination);
+            count += taken;
+            if (taken < most) {
+                break;
+            }
+        }
+        const std::uint64_t fresh = destinations_.add_range(first, count);
+        for (std::uint64_t at = 0; rules_.keep_moves && at < fresh; ++at) {
+            batch_[at] = {Gpa{cursor_ + at * kPageSize},
+                          Gpa{word_at(bytes, index + at) - kIndSource}};
+        }
+        keep(fresh);
+        list_.words += count;
+        if (fresh < count) {
+            destination_twice(Gpa{cursor_ + fresh * kPageSize}, index + fresh,
+                              word_at(bytes, index + fresh));
+        }
+        cursor_ += count * kPageSize;
+        run_is_empty_ = run_is_empty_ && count == 0;
+        return count;
+    }
+
+    // A block of plain SOURCE words whose frames are where the last ones were found.
+    bool is_known_block(const std::byte* bytes, std::uint64_t index) {
+        const FrameNumbers::Span from = source_span_;
+        const std::uint64_t end = std::min(from.first_pfn + from.frames, source_end_pfn_);
+        if (from.first_pfn >= end) {
+            return false;
+        }
+        block_ = look_at_block<Unit>(bytes + index * sizeof(Unit), from.first_pfn << kPageShift,
+                                     end << kPageShift);
+        return block_.plain;
+    }
+
+    // Adds the sources of the block that was looked at, up to the first that was there before.
+    std::uint64_t add_block(const std::byte* bytes, std::uint64_t index, std::uint64_t to_number,
+                            std::uint64_t destination) {
+        const FrameNumbers::Span from = source_span_;
+        const std::uint64_t first = word_at(bytes, index);
+        if (block_.rising) {
+            const std::uint64_t taken =
+                sources_.add_range(from.number_of(first >> kPageShift), kBlockWords);
+            in_place_ += first - kIndSource == destination ? taken : 0;
+            return taken;
+        }
+        std::uint64_t taken = 0;
+        while (taken < kBlockWords &&
+               sources_.add(from.number_of(word_at(bytes, index + taken) >> kPageShift))) {
+            ++taken;
+        }
+        // A move in place would have put one of the destinations among the sources.
+        if (sources_.has_any(to_number, taken)) {
+            for (std::uint64_t at = 0; at < taken; ++at) {
+                const std::uint64_t source = word_at(bytes, index + at) - kIndSource;
+                in_place_ += source == destination + at * kPageSize ? 1 : 0;
+            }
+        }
+        return taken;
+    }
+
+    // The same, word by word, for any words: up to the first that take_word() must look at.
+    std::uint64_t add_words(const std::byte* bytes, std::uint64_t index, std::uint64_t count,
+                            std::uint64_t destination) {
         FrameNumbers::Span from = source_span_;
-        std::uint64_t at = index;
-        std::uint64_t destination = cursor_;
-        for (; at < end; ++at, destination += kPageSize) {
-            const std::uint64_t raw = word_at(bytes, at);
+        std::uint64_t taken = 0;
+        for (; taken < count; ++taken) {
+            const std::uint64_t raw = word_at(bytes, index + taken);
             const std::uint64_t pfn = raw >> kPageShift;
-            if ((raw & kOffset) != kIndSource || pfn > last_source_pfn_) {
+            if ((raw & kOffset) != kIndSource || pfn >= source_end_pfn_) {
                 break;
             }
             if (!from.holds(pfn)) {
-                from = numbers_.span_of(pfn);
-                if (from.frames == 0) {
+                const FrameNumbers::Span other = numbers_.span_of(pfn);
+                if (other.frames == 0) {
                     break;
                 }
+                from = other;
             }
             if (!sources_.add(from.number_of(pfn))) {
                 break;
             }
-            batch_[at - index] = {Gpa{destination}, Gpa{raw - kIndSource}};
-            in_place_ += raw - kIndSource == destination ? 1 : 0;
+            in_place_ += raw - kIndSource == destination + taken * kPageSize ? 1 : 0;
         }
         source_span_ = from;
-        const std::uint64_t count = at - index;
-        const std::uint64_t fresh = destinations_.add_range(to.number_of(first), count);
-        keep(fresh);
-        list_.words += count;
-        cursor_ = destination;
-        run_is_empty_ = run_is_empty_ && count == 0;
-        if (fresh < count) {
-            destination_twice(batch_[fresh].destination, index + fresh,
-                              word_at(bytes, index + fresh));
-        }
-        return count;
+        return taken;
     }
 
     void keep(std::uint64_t count) {
@@ -269,7 +346,7 @@ class Reader {
             fail(Malformed::kNoDestination, index, raw, "is a SOURCE before any DESTINATION");
         } else if (from.frames == 0) {
             fail(Malformed::kSourceOutOfRam, index, raw, "has a source that is not RAM");
-        } else if (pfn > last_source_pfn_) {
+        } else if (pfn >= source_end_pfn_) {
             fail(Malformed::kSourceAboveLimit, index, raw,
                  "has a source above the limit of " + hex(*rules_.source_limit));
         } else if (to.frames == 0) {
@@ -377,7 +454,8 @@ class Reader {
     FrameNumbers numbers_;
     FrameSet sources_, destinations_, list_pages_;
     FrameNumbers::Span source_span_, destination_span_;  // where the last ones were found
-    std::uint64_t last_source_pfn_ = kNoFrame;
+    std::uint64_t source_end_pfn_ = kNoFrame;            // one past the last that may be a source
+    SourceBlock block_;
     std::uint64_t cursor_ = kNoFrame;  // the next destination, bytes
     bool run_is_empty_ = false;        // no SOURCE since the last DESTINATION
     std::uint64_t in_place_ = 0;       // moves with source == destination
@@ -388,52 +466,6 @@ class Reader {
 };
 
 }  // namespace
-
-std::string_view name_of(Malformed kind) {
-    switch (kind) {
-        case Malformed::kUnknownWord:
-            return "unknown-word";
-        case Malformed::kAmbiguousWord:
-            return "ambiguous-word";
-        case Malformed::kNoEnd:
-            return "no-end";
-        case Malformed::kRunsOffPage:
-            return "runs-off-page";
-        case Malformed::kCycle:
-            return "cycle";
-        case Malformed::kListPageOutOfRam:
-            return "list-page-out-of-ram";
-        case Malformed::kHeadNoList:
-            return "head-no-list";
-        case Malformed::kSourceOutOfRam:
-            return "source-out-of-ram";
-        case Malformed::kSourceAboveLimit:
-            return "source-above-limit";
-        case Malformed::kSourceTwice:
-            return "source-twice";
-        case Malformed::kNoDestination:
-            return "no-destination";
-        case Malformed::kDestinationOutOfRam:
-            return "destination-out-of-ram";
-        case Malformed::kDestinationTwice:
-            return "destination-twice";
-        case Malformed::kSourceIsDestination:
-            return "source-is-destination";
-        case Malformed::kListPageIsDestination:
-            return "list-page-is-destination";
-        case Malformed::kListPageIsSource:
-            return "list-page-is-source";
-        case Malformed::kKeptFrameIsDestination:
-            return "kept-frame-is-destination";
-        case Malformed::kKeptFrameIsSource:
-            return "kept-frame-is-source";
-        case Malformed::kKeptFrameIsListPage:
-            return "kept-frame-is-list-page";
-        case Malformed::kLinkInsidePage:
-            return "link-inside-page";
-    }
-    return "unknown";
-}
 
 Decoding decode_or_explain(const GuestRam& ram, std::uint64_t head, Word word,
                            const DecodeRules& rules) {
