@@ -40,7 +40,7 @@ class Comparison {
             if (expected_.steps[next].step != found.step) {
                 return parted(at, next);
             }
-            if (const auto wrong = argument(at); wrong) {
+            if (auto wrong = argument(at); wrong) {
                 return wrong;
             }
             if ((found.result == 0) != (expected_.steps[next].result == 0)) {

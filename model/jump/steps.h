@@ -20,6 +20,7 @@ namespace jumpback::jump {
 struct KernelVersion {
     unsigned major = 0;
     unsigned minor = 0;
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 trips over a rewritten "<"
     constexpr auto operator<=>(const KernelVersion&) const = default;
 };
 

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <map>
 
+#include "vm/sequence/map_segments.h"
 #include "vm/text.h"
 
 namespace jumpback::sequence {
@@ -42,7 +42,6 @@ constexpr std::array kCalleeSaved64{UC_X86_REG_RBX, UC_X86_REG_RBP, UC_X86_REG_R
 constexpr std::array kCalleeSaved32{UC_X86_REG_EBX, UC_X86_REG_EBP, UC_X86_REG_ESI, UC_X86_REG_EDI};
 
 std::uint64_t page_down(std::uint64_t address) { return address & ~(kPageSize - 1); }
-std::uint64_t page_up(std::uint64_t address) { return page_down(address + kPageSize - 1); }
 
 }  // namespace
 
@@ -133,64 +132,6 @@ struct KernelCpu::State {
 
 namespace {
 
-// The pages of all segments, merged where they touch.
-std::map<std::uint64_t, std::uint64_t> page_ranges(const Vmlinux& kernel) {
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> raw;
-    for (const Segment& segment : kernel.segments()) {
-        if (segment.memory_size.raw != 0) {
-            raw.emplace_back(page_down(segment.virt.raw),
-                             page_up(segment.virt.raw + segment.memory_size.raw));
-        }
-    }
-    std::sort(raw.begin(), raw.end());
-    std::map<std::uint64_t, std::uint64_t> merged;
-    for (const auto& [start, end] : raw) {
-        if (!merged.empty() && start <= merged.rbegin()->second) {
-            merged.rbegin()->second = std::max(merged.rbegin()->second, end);
-        } else {
-            merged.emplace(start, end);
-        }
-    }
-    return merged;
-}
-
-// The most memory that a kernel image may take here: one of 1 GiB is no kernel.
-constexpr std::uint64_t kMostMemory = std::uint64_t{1} << 30;
-
-Status map_kernel(uc_engine* uc, const Vmlinux& kernel, const Layout& layout) {
-    std::uint64_t total = 0;
-    for (const Segment& segment : kernel.segments()) {
-        if (segment.memory_size.raw > kMostMemory || segment.virt.raw > layout.last - kPageSize ||
-            segment.memory_size.raw > layout.last - kPageSize - segment.virt.raw) {
-            return Error{kernel.path(), "a segment of " + std::to_string(segment.memory_size.raw) +
-                                            " bytes does not fit into the address space"};
-        }
-        total += segment.memory_size.raw;
-    }
-    if (total > kMostMemory) {
-        return Error{kernel.path(), "its segments take " + std::to_string(total) +
-                                        " bytes of memory: no kernel does"};
-    }
-    for (const auto& [start, end] : page_ranges(kernel)) {
-        if (uc_mem_map(uc, start, end - start, UC_PROT_ALL) != UC_ERR_OK) {
-            return Error{kernel.path(), "its segments cannot be mapped"};
-        }
-    }
-    for (const Segment& segment : kernel.segments()) {
-        if (segment.file_size.raw == 0 || segment.virt.raw == 0) {
-            continue;  // the zero-based per-CPU template: its variables are left zero
-        }
-        const auto bytes = kernel.read(segment.virt, segment.file_size);
-        if (!bytes) {
-            return bytes.error();
-        }
-        if (uc_mem_write(uc, segment.virt.raw, bytes->data(), bytes->size()) != UC_ERR_OK) {
-            return Error{kernel.path(), "its segments cannot be filled"};
-        }
-    }
-    return success();
-}
-
 bool inside(const Vmlinux& kernel, const Patch& patch) {
     return std::any_of(kernel.segments().begin(), kernel.segments().end(), [&](const Segment& s) {
         return patch.address >= s.virt && patch.bytes.size() <= s.memory_size.raw &&
@@ -212,7 +153,7 @@ Result<KernelCpu> KernelCpu::create(const Vmlinux& kernel, std::span<const Patch
     if (uc_open(UC_ARCH_X86, state->is64 ? UC_MODE_64 : UC_MODE_32, &state->uc) != UC_ERR_OK) {
         return Error{"Unicorn", "cannot make an x86 CPU"};
     }
-    if (const Status mapped = map_kernel(state->uc, kernel, state->layout); !mapped) {
+    if (const Status mapped = map_segments(state->uc, kernel, state->layout.last); !mapped) {
         return mapped.error();
     }
     for (const auto& [place, size] : {std::pair{state->layout.stack, kStackSize},
