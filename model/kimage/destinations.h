@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <unordered_set>
 #include <vector>
 
 #include "model/kimage/entry.h"
@@ -115,30 +116,40 @@ class HashedDestinations {
     }
     [[nodiscard]] std::optional<std::uint64_t> used_by(Gpa page) {
         ++steps_;
-        return entries_.find(pfn_of(page).raw);
+        const std::optional<std::uint64_t> state = states_.find(pfn_of(page).raw);
+        return state && *state != kParked ? std::optional(*state - 1) : std::nullopt;
     }
     void added(std::uint64_t entry, Gpa destination) {
-        entries_.set(pfn_of(destination).raw, entry);
+        if (parked_count_ != 0 && is_parked(destination)) {
+            // Came as a list page, between the source's allocation and its entry: parked in vain.
+            in_vain_.insert(destination.raw);
+            --parked_count_;
+        }
+        states_.set(pfn_of(destination).raw, entry + 1);
     }
 
+    // Only for a destination that no entry has yet: one look-up finds both.
     void park(Gpa page) {
-        parked_.set(pfn_of(page).raw, 0);
+        states_.set(pfn_of(page).raw, kParked);
         ever_parked_.push_back(page);
         ++parked_count_;
     }
     bool take_parked(Gpa page) {
-        if (parked_count_ == 0 || !parked_.find(pfn_of(page).raw)) {
+        if (parked_count_ == 0 || !is_parked(page)) {
             return false;
         }
         ++steps_;
-        parked_.erase(pfn_of(page).raw);
+        states_.erase(pfn_of(page).raw);
         --parked_count_;
         return true;
     }
     [[nodiscard]] std::vector<Gpa> still_parked() const {
         std::vector<Gpa> left;
+        if (parked_count_ == 0 && in_vain_.empty()) {
+            return left;
+        }
         for (const Gpa page : ever_parked_) {  // no page twice: a parked one is not handed out
-            if (parked_.find(pfn_of(page).raw)) {
+            if (is_parked(page) || in_vain_.contains(page.raw)) {
                 left.push_back(page);
             }
         }
@@ -147,12 +158,18 @@ class HashedDestinations {
     [[nodiscard]] std::uint64_t steps() const { return steps_; }
 
   private:
+    static constexpr std::uint64_t kParked = 0;
+    [[nodiscard]] bool is_parked(Gpa page) const {
+        return states_.find(pfn_of(page).raw) == kParked;
+    }
+
     RangeSet ranges_;
     std::vector<std::uint64_t> empty_;  // addresses of segments of length 0
     bool covers_all_ = false;
-    FrameMap entries_, parked_;
+    FrameMap states_;  // of a destination: kParked, or the number of its entry plus one
     std::vector<Gpa> ever_parked_;
-    std::uint64_t parked_count_ = 0;
+    std::unordered_set<std::uint64_t> in_vain_;  // parked, and an entry's destination as well
+    std::uint64_t parked_count_ = 0;             // of those that can still be asked for
     std::uint64_t steps_ = 0;
 };
 

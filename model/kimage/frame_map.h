@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The multi-stage patch's hash table from a destination page to its source: a map from page frame
-// numbers to small numbers. A bucket holds 512 neighbouring frames, so that a run of destinations
-// stays in one bucket and the cost of a page does not grow with the image.
+// numbers to small numbers. A bucket holds 4096 neighbouring frames (16 MiB of RAM), so that a
+// run of destinations stays in one bucket, and the table of buckets in the CPU's caches.
 #pragma once
 
 #include <array>
@@ -44,7 +44,7 @@ class FrameMap {
     }
 
   private:
-    static constexpr unsigned kShift = 9;
+    static constexpr unsigned kShift = 12;
     static constexpr std::uint64_t kFrames = std::uint64_t{1} << kShift;
     using Bucket = std::array<std::uint32_t, kFrames>;  // value + 1; 0: none
 

@@ -2,8 +2,8 @@
 //
 // Reading the page list of a 16 GiB image (4 Mi pages: 32 MiB of list) out of guest RAM, beside
 // plainly reading the memory that the list stands in: adding up all its words, page by page. Both
-// in turn in one loop, and the fastest of each counts: others on the host only ever slow them down.
-// Counters of list_decode/WHAT/HOW:
+// in turn in one loop, and the fastest of each counts, in CPU time: others on the host only ever
+// slow them down. Counters of list_decode/WHAT/HOW:
 //
 //   of_read          time of the plain read / time of the decoding
 //   of_mark          the same with a plain loop that marks each word's frame in a bitmap: the least
@@ -18,13 +18,13 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <random>
 #include <vector>
 
+#include "model/kimage/bench/cpu_clock.h"
 #include "model/kimage/list_writer.h"
 #include "model/kimage/page_list.h"
 
@@ -138,9 +138,9 @@ class Guest {
 };
 
 double seconds_of(const std::function<void()>& work) {
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = cpu_seconds();
     work();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return cpu_seconds() - start;
 }
 
 void list_decode(benchmark::State& state, bool keep_moves, bool scattered) {
