@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.bench import native
 from harness.bench.figures import Aim, Figure
@@ -22,6 +24,9 @@ _FRAMES = {
     "average": "frames from all of RAM, in random order",
     "worst": "each frame is the destination before it",
 }
+# Frames in random order are looked up at random places of the map: at 16 GiB in memory, at 1 GiB
+# in the caches.
+_GROWTH = {"apart": 2.0, "average": 5.0, "worst": 2.0}
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def builds(seconds: float) -> Series:
 
 
 def growth(series: Series) -> list[Figure]:
-    """Cost of a page at 16 GiB against 1 GiB: 1 is linear. And the linear walk against the map."""
+    """Cost of a page at 16 GiB against 1 GiB: 1 is linear."""
     figures = []
     for frames, what in _FRAMES.items():
         by_size = {point.pages: point for point in series["hashed", frames]}
@@ -59,27 +64,50 @@ def growth(series: Series) -> list[Figure]:
                 (large.seconds / large.pages) / (small.seconds / small.pages),
                 "the cost of a page at 1 GiB",
                 Aim.AT_MOST,
-                2.0,
-                "1: linear in pages; memory of the map grows out of the caches",
+                _GROWTH[frames],
+                "1: linear in pages; the map grows out of the caches",
             )
         )
     return figures
 
 
+@dataclass(frozen=True)
+class _Bound:
+    """What a way of reading a list is held against: the least that its work takes."""
+
+    counter: str
+    reference: str
+    at_least: float
+
+
+# By what is done with the moves, and in which order their sources come.
+_BOUNDS = {
+    ("check", "rising"): _Bound("of_read", "adding up the same words", 0.8),
+    ("check", "scattered"): _Bound("of_mark", "marking each word's frame in a bitmap", 0.6),
+    ("moves", "rising"): _Bound("of_read_write", "writing a move for each word, unchecked", 0.6),
+    ("moves", "scattered"): _Bound("of_read_write", "writing a move for each word, unchecked", 0.5),
+}
+
+
 def reading(seconds: float) -> list[Figure]:
-    """Decoding a 16 GiB image's list against plainly reading the memory that it stands in."""
+    """Decoding a 16 GiB image's list against plain loops over the memory that it stands in."""
+    return decoding_figures(native.run(TARGET, "^list_decode/", seconds))
+
+
+def decoding_figures(records: Sequence[Mapping[str, Any]]) -> list[Figure]:
     figures = []
-    for record in native.run(TARGET, "^list_decode/", seconds):
+    for record in records:
         _, what, how = record["name"].split("/")[:3]
+        bound = _BOUNDS[what, how]
         figures.append(
             Figure(
                 f"read a list of 4 Mi pages, {what}, sources {how}",
                 f"{float(record['bytes_per_second']) / 1e9:.2f} GB/s of list",
-                float(record["of_read"]),
-                "adding up the same words",
+                float(record[bound.counter]),
+                bound.reference,
                 Aim.AT_LEAST,
-                0.5,
-                f"a loop that writes one move a word: {float(record['of_read_write']):.0%}",
+                bound.at_least,
+                f"memory bandwidth, as a plain read reaches it: {float(record['of_read']):.0%}",
             )
         )
     return figures
