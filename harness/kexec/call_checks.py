@@ -34,6 +34,8 @@ class CallChecks:
 
     def run(self) -> None:
         session, room = self._session, self._session.room
+        for tamper in session.options.tampers:
+            tamper.at_calls(session.site)
         refused: list[Call] = []
         accepted: list[Call] = []
         for call in (*edge_calls(room), *order_calls(room)):

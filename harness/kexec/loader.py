@@ -86,7 +86,8 @@ def make_calls(agent: Agent, calls: Sequence[Call], timeout: float = 60.0) -> li
         if not done.good:
             how = f"exit status {done.exit}" if done.signal is None else f"signal {done.signal}"
             when = f"{', timed out' if done.timed_out else ''} in the batch of {batch[0].name!r}"
-            raise GuestBroken(f"jb-kexec: {how}{when}: {done.text[-400:].strip()}")
+            said = done.text[-400:].strip()
+            raise GuestBroken(f"jb-kexec: {how}{when}{f': {said}' if said else ''}")
     return answers
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
+from harness.agent import Agent
 from harness.kexec.allocation_trace import Allocation
 from harness.kexec.calls import PAGE
 from harness.kexec.guest_view import GuestView
@@ -31,6 +32,7 @@ class Site:
     trace: list[Allocation] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    agent: Agent | None = None  # to be asked while the machine runs
     _old: list[tuple[int, int]] = field(default_factory=list)
 
     def entry_gpa(self, entry: int) -> int:

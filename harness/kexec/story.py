@@ -24,7 +24,7 @@ from harness.kexec.session import UNLOAD, Session, life_stage
 from harness.kexec.table import Room
 from harness.kexec.site import Site
 from harness.machine import GuestSaid, Life, Machine, MachineConfig, UnexpectedEnd
-from harness.results import Check, Finding
+from harness.results import Check, Finding, StageRecord
 
 UNLOADED = "unloading gives back every frame"
 
@@ -60,10 +60,12 @@ class KexecStory:
             life = machine.new_life(f"{context.random.getrandbits(64):016x}")
             try:
                 self._tell(life)
+                self._log(life)
             except UnexpectedEnd as end:
                 self._fail(life, "the machine runs on", str(end).split("\n")[0])
             except GuestBroken as error:
                 self._fail(life, "the guest's loader works", str(error))
+                self._log(life)  # what the kernel said to that
             finally:
                 note_end(context.result, self._done)
 
@@ -99,7 +101,7 @@ class KexecStory:
         view = GuestView(life, context.symbols)
         conditions = read_conditions(view, kexec_jump=self._has_kexec_jump())
         model = Model(context.kernel.release, context.kernel.arch, conditions)
-        site = Site(context.random, view, model, done=self._done)
+        site = Site(context.random, view, model, done=self._done, agent=agent)
         start, last = conditions.crash
         context.result.properties.update(
             totalram_pages=str(conditions.totalram_pages),
@@ -129,7 +131,6 @@ class KexecStory:
             self._unload(session, calls, before)
         with session.stage("limit"):
             calls.load_limit()
-        self._log(session)
         self._summarize(session)
 
     def _unload(self, session: Session, calls: CallChecks, before: set[int]) -> None:
@@ -155,12 +156,14 @@ class KexecStory:
             check.detail = check.findings[0].message
         session.record(check)
 
-    def _log(self, session: Session) -> None:
-        problems = [line.text for line in session.life.console_problems()]
-        check = Check("the kernel's log is clean", "console", not problems, compared=1)
-        check.detail = problems[0] if problems else ""
-        check.findings = [session.finding("console", "calls", text) for text in problems[:20]]
-        session.record(check)
+    def _log(self, life: Life) -> None:
+        check = Check("the kernel's log is clean", "console", True, compared=1)
+        for line in life.console_problems()[:20]:
+            stage = _stage_at(life.record.stages, line.time)
+            check.findings.append(Finding("console", stage, line.text, life=life.record.index))
+        check.passed = not check.findings
+        check.detail = "" if check.passed else check.findings[0].message
+        self._context.record(check)
 
     def _summarize(self, session: Session) -> None:
         checks = self._context.result.checks
@@ -182,6 +185,12 @@ class KexecStory:
         finding = Finding("life", stage, message, life=life.record.index)
         check = Check(name, "life", False, detail=message, findings=[finding])
         self._context.record(check)
+
+
+def _stage_at(stages: list[StageRecord], time: float) -> str:
+    """The stage that a moment of the run falls into; between two, the earlier."""
+    begun = [stage.name for stage in stages if stage.start <= time]
+    return begun[-1] if begun else ""
 
 
 def _reserved(session: Session) -> set[int]:

@@ -38,6 +38,7 @@ class KexecTamper:
     check: str  # that fails; the start of its name
     shape: str = ""  # the load that it is about, for at_loaded and at_trace
     at_start: Hook = _nothing  # nothing was called yet
+    at_calls: Hook = _nothing  # the machine runs, calls are about to be made
     at_answers: Hook = _nothing  # the calls were made, nothing is judged
     at_refused: Hook = _nothing  # the refused calls were made, the loaded image is about to be read
     at_loaded: Hook = _nothing  # the machine stands still with a loaded image
@@ -135,6 +136,18 @@ def _leak_frame(site: Site) -> None:
     gpa = site.view.kernel.translate(flags)[0]
     site.write(gpa, site.word(gpa) | 1 << (int(info["NUMBER(PG_private)"]) - 1))
     site.done.append(f"frame {pfn:#x}, of a process, was marked as reserved")
+
+
+def _log_bug(site: Site) -> None:
+    assert site.agent is not None
+    site.agent.run("echo '<2>BUG: made by the rig' > /dev/kmsg")
+    site.done.append("a line of BUG: was put into the kernel's log")
+
+
+def _image_pointer(site: Site) -> None:
+    """The next load frees the image before it."""
+    site.view.write_variable("kexec_image", PAGE + 1, site.view.word)
+    site.done.append(f"kexec_image became {PAGE + 1:#x}, which is no image")
 
 
 _LIST, _ERRNO = "page-list", "kexec-errno"
@@ -261,6 +274,22 @@ _ALL = (
         "unloading gives back",
         at_end=_leak_frame,
     ),
+    KexecTamper(
+        "log",
+        "the kernel's log tells of a bug while calls are made",
+        "console",
+        "calls",
+        "the kernel's log is clean",
+        at_calls=_log_bug,
+    ),
+    KexecTamper(
+        "image-pointer",
+        "the kernel's pointer to the loaded image leads nowhere: the next load makes it fail",
+        "life",
+        "calls",
+        "the guest's loader works",
+        at_calls=_image_pointer,
+    ),
 )
 
 KEXEC_TAMPERS: dict[str, KexecTamper] = {tamper.name: tamper for tamper in _ALL}
@@ -275,6 +304,7 @@ _EACH = (
     "source-byte",
     "list-cycle",
     "leak",
+    "log",
 )
 
 
