@@ -44,14 +44,6 @@ def _skip_both(watch: Watch) -> None:
         watch.skip()
 
 
-def _keep_all(watch: Watch) -> None:
-    """No lapic_suspend(), either: the timer's pin leads past the 8259 as in the running kernel."""
-    watch.run_to("lapic_suspend")
-    watch.set_register("rax", 0)
-    watch.skip()
-    _skip_both(watch)
-
-
 def _skip_clear(watch: Watch) -> None:
     watch.run_to("clear_IO_APIC")
     watch.skip()
@@ -81,7 +73,6 @@ CASES: list[tuple[str, Callable[[Watch], None], str, str, str]] = [
     ("right", _nothing, "hpet=disable", "LAPIC virtual wire", ""),
     ("no clear_IO_APIC", _skip_clear, "hpet=disable", "LAPIC virtual wire", ""),
     ("the bug of 2008", _skip_both, "hpet=disable", "none", "LVT0 is masked (0x10000)"),
-    ("nothing handed over", _keep_all, "hpet=disable", "IOAPIC direct", ""),
     ("LVT0 masked", _mask_lvt0, "hpet=disable", "none", "LVT0 is masked (0x15700)"),
     ("HPET", _nothing, "", "LAPIC virtual wire", "the PIT is cut off"),
 ]
