@@ -15,8 +15,6 @@ from harness.verdict import Verdict
 
 # Cases between two looks at Ctrl-C and two steps of the progress bar: well under a second.
 _AT_A_TIME = 200
-# Failures of different kinds that are shrunk and laid open.
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ class Checked:
     seconds: float  # of wall clock, for the cases alone
     changed: str = ""  # by the break
     blamed: bool | None = None  # a break: whether every failure was seen where it must be
-    shown: list[tuple[int, jr.ShownCase]] = field(default_factory=list)
+    shown: list[tuple[int, jr.ShownCase]] = field(default_factory=list)  # laid open
+    others: list[int] = field(default_factory=list)  # first cases of other kinds of difference
 
 
 def run(
@@ -59,15 +58,16 @@ def run(
         started = time.monotonic()
         tally = _all_cases(session, plan, tick)
         seconds = time.monotonic() - started
+        different = _different(tally["failures"])
         if plan.case is not None:
             shown = [(plan.case, session.show(plan.case))]
         else:
-            shown = [(index, session.show(index)) for index in _different(tally["failures"])]
+            shown = [(index, session.show(index)) for index in different[:1]]
     except jr.RelocateError as error:
         raise InfraError(str(error)) from error
     verdict, reason = judge(tally, strict=strict, catalogued=subject.catalogued)
     checked = Checked(subject, plan, tally, verdict, reason, seconds, target.changed)
-    checked.shown = shown
+    checked.shown, checked.others = shown, different[1:] if plan.case is None else []
     if plan.break_name and tally["failures"]:
         fault = next(fault for fault in jr.breaks() if fault["name"] == plan.break_name)
         checked.blamed = all(_blames(fault, failure) for failure in tally["failures"])
@@ -132,7 +132,7 @@ def _different(failures: list[jr.FailedCase]) -> list[int]:
     for failure in failures:
         first = news(failure["findings"])[0]
         seen.setdefault((first["stop"], first["item"]), failure["case"])
-    return list(seen.values())[:_SHOWN]
+    return list(seen.values())
 
 
 def _add(total: jr.Tally, more: jr.Tally) -> None:

@@ -44,6 +44,7 @@ def to_json(checked: Checked) -> dict[str, Any]:
             {"index": index, "command": command(checked.subject, plan, index), **shown}
             for index, shown in checked.shown
         ],
+        "others": [command(checked.subject, plan, index) for index in checked.others],
     }
 
 

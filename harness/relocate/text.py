@@ -51,6 +51,8 @@ def render(checked: Checked) -> Iterator[str]:
     for index, shown in checked.shown:
         yield ""
         yield from _case(checked, index, shown)
+    for index in checked.others:
+        yield f"  another kind of difference: {command(checked.subject, plan, index)}"
     if checked.blamed is not None:
         yield ""
         yield from _blame(checked)

@@ -166,6 +166,13 @@ bool CaseRun::lost(Stop stop, const unicorn::Stop& reached, std::string_view pla
     finding.item = reached.reason == unicorn::StopReason::kFault ? "fault" : "stuck";
     finding.place = std::string(place) + " not reached";
     finding.note = reached.what;
+    // swap_pages has the swap page in r10 from 5.10 on; a copy that faults there goes astray.
+    const std::uint64_t to = reached.cpu.gpr[relocate::kR10];
+    if (generation_.isa == relocate::Isa::kX86_64 && to != board_.swap_page.raw &&
+        reached.cpu.gpr[relocate::kRdi] == to &&
+        finding.note.find("rep movs") != std::string::npos) {
+        finding.resembles = relocate::resembled_defect(generation_, Sign::kWrongSwapPage);
+    }
     result_.findings.push_back(std::move(finding));
     return true;
 }

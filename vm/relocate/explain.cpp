@@ -2,6 +2,7 @@
 #include "vm/relocate/explain.h"
 
 #include <algorithm>
+#include <span>
 
 #include "model/kimage/list_writer.h"
 #include "model/memory/text.h"
@@ -39,6 +40,19 @@ std::optional<std::uint64_t> last_writer(const Trace& trace, std::uint64_t gpa) 
         }
     }
     return step;
+}
+
+// The same place in the page that a move pairs with the one at `gpa`: where its bytes came from or
+// went to.
+std::optional<std::uint64_t> partner_of(std::span<const kimage::Move> moves, std::uint64_t gpa) {
+    const Gpa page = gpa_of(pfn_of(Gpa{gpa}));
+    for (const kimage::Move& move : moves) {
+        if (move.source != move.destination && (move.source == page || move.destination == page)) {
+            const Gpa other = move.source == page ? move.destination : move.source;
+            return other.raw + gpa % kPageSize;
+        }
+    }
+    return std::nullopt;
 }
 
 class TraceView {
@@ -96,6 +110,27 @@ class TraceView {
     const Roles& roles_;
     std::vector<TraceLine> lines_;
 };
+
+// No instruction wrote what differs: what was done to the other page of such a move is shown.
+void missing_write(const Trace& trace, const CaseResult& result,
+                   std::span<const kimage::Move> moves, const Roles& roles, TraceView& view,
+                   Explanation& out) {
+    out.blame = "no instruction of this leg wrote the bytes that differ: a write is missing";
+    for (const Finding& finding : result.findings) {
+        if (finding.known != nullptr || finding.kind != FindingKind::kMemory) {
+            continue;
+        }
+        const auto partner = partner_of(moves, finding.gpa);
+        const auto step = partner ? last_writer(trace, *partner) : std::nullopt;
+        if (step) {
+            out.trace = view.around(*step);
+            out.blame += " to " + finding.place + "; step " + std::to_string(*step) +
+                         " was the last to write its counterpart, " + roles.of(Gpa{*partner}).place;
+            return;
+        }
+    }
+    out.blame += "; the last instructions were";
+}
 
 }  // namespace
 
@@ -187,11 +222,12 @@ Result<Explanation> explain(Checker& checker, const Case& run, const CaseResult&
     if (first) {
         out.trace = view.around(*first);
         out.blame = "first wrong write: step " + std::to_string(*first) + ", to " + blamed->place;
-    } else {
-        out.trace = view.end();
-        out.blame = memory ? "no instruction of this leg wrote the bytes that differ: a write is "
-                             "missing; the last instructions were"
-                           : "the last instructions before the stop";
+        return out;
+    }
+    out.trace = view.end();
+    out.blame = "the last instructions before the stop";
+    if (memory) {
+        missing_write(trace, result, moves, roles, view, out);
     }
     return out;
 }

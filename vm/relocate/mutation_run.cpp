@@ -91,15 +91,21 @@ MutantResult try_mutant(const MutationPlan& plan, const Mutant& mutant) {
         out.why = "the machine refuses the code: " + checker.error().message();
         return out;
     }
-    for (std::size_t at = 0; at < plan.cases.size(); ++at) {
-        Traces traces;
-        Checker::Options options;
-        options.traces = plan.traced(at) ? &traces : nullptr;
-        const Result<CaseResult> result = checker.value().run(plan.cases[at], options);
-        out.why = result ? first_difference(plan.shown[at], *result) : result.error().message();
-        if (!out.why.empty()) {
-            out.fate = Fate::kCaught;
-            return out;
+    // Without a record first: changed code may loop, and the record of that is long.
+    for (const bool traced : {false, true}) {
+        for (std::size_t at = 0; at < plan.cases.size(); ++at) {
+            Traces traces;
+            Checker::Options options;
+            options.traces = traced ? &traces : nullptr;
+            if (traced && !plan.traced(at)) {
+                continue;
+            }
+            const Result<CaseResult> result = checker.value().run(plan.cases[at], options);
+            out.why = result ? first_difference(plan.shown[at], *result) : result.error().message();
+            if (!out.why.empty()) {
+                out.fate = Fate::kCaught;
+                return out;
+            }
         }
     }
     return out;

@@ -107,8 +107,9 @@ Status Engine::add_trace_hooks() {
         error = uc_hook_add(engine_, &write_hook, UC_HOOK_MEM_WRITE,
                             reinterpret_cast<void*>(&EngineHooks::write), this, 1, 0);
     }
-    if (error == UC_ERR_OK) {
-        // What was translated before knows nothing of the hooks.
+    if (error == UC_ERR_OK && runs_ > kStubRuns) {
+        // What was translated before knows nothing of the hooks. It costs a sweep over all of
+        // Unicorn's buffer, about 100 ms.
         error = uc_ctl_flush_tlb(engine_);
     }
     if (error != UC_ERR_OK) {
@@ -220,6 +221,7 @@ void Engine::on_interrupt(std::uint32_t vector) {
 }
 
 Outcome Engine::run(std::uint64_t begin, std::uint64_t target, std::chrono::nanoseconds limit) {
+    ++runs_;
     target_ = target;
     has_event_ = false;
     event_ = Outcome();

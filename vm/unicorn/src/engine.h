@@ -72,6 +72,9 @@ class Engine {
     [[nodiscard]] bool has_traced() const { return has_traced_; }
 
   private:
+    // The first run of an engine is the entry stub's, which no trace is to show.
+    static constexpr std::uint64_t kStubRuns = 1;
+
     Engine(uc_engine* engine, Arch arch);
     Status add_hooks();
     Status add_trace_hooks();
@@ -92,6 +95,7 @@ class Engine {
     Outcome event_;
     const Tracer* tracer_ = nullptr;
     bool has_traced_ = false;
+    std::uint64_t runs_ = 0;
 
     friend struct EngineHooks;
 };

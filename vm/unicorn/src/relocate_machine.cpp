@@ -17,7 +17,9 @@ namespace jumpback::unicorn {
 namespace {
 
 constexpr std::chrono::milliseconds kDefaultLimit{250};
-constexpr unsigned kTraceFactor = 100;
+constexpr unsigned kTraceFactor = 40;
+// A record ends here (some 100 MB): only code that loops gets so far.
+constexpr std::size_t kMostRecorded = 2'000'000;
 constexpr std::chrono::milliseconds kStubLimit{1000};
 
 struct FreePages {
@@ -209,7 +211,7 @@ Outcome RelocateMachine::Impl::run_traced(std::uint64_t begin, std::uint64_t tar
     bool repeats = false;
     Tracer tracer;
     tracer.step = [&](std::uint64_t rip) {
-        if (repeats && steps.back().rip == rip) {
+        if ((repeats && steps.back().rip == rip) || steps.size() >= kMostRecorded) {
             return;
         }
         const std::optional<Instruction> found = describer.instruction(rip);
@@ -217,7 +219,7 @@ Outcome RelocateMachine::Impl::run_traced(std::uint64_t begin, std::uint64_t tar
         steps.push_back({rip, describer.link_of(rip), found ? found->text : "(bad)"});
     };
     tracer.write = [&](std::uint64_t address, std::uint64_t size, std::uint64_t value) {
-        if (!steps.empty()) {
+        if (!steps.empty() && writes.size() < kMostRecorded) {
             writes.push_back({steps.size() - 1, layout.to_gpa(address), Bytes{size}, value});
         }
     };
