@@ -68,14 +68,16 @@ class Average final : public FrameSource {
     std::size_t at_ = 0;
 };
 
-// RAM of twice the image, some more for control and list pages, in random order.
+// RAM of twice the image, some more for control and list pages, in random order. The image's
+// destinations lie inside.
 const std::vector<std::uint32_t>& random_order(std::uint64_t pages) {
     static std::vector<std::uint32_t> order;
     static std::uint64_t made_for = 0;
     if (made_for != pages) {
+        const std::uint64_t first = kFirstDestination - std::min(pages, kFirstDestination) / 2;
         order.resize(2 * pages + pages / 256 + 64);
         for (std::size_t at = 0; at < order.size(); ++at) {
-            order[at] = static_cast<std::uint32_t>(kFirstDestination / 2 + at);
+            order[at] = static_cast<std::uint32_t>(first + at);
         }
         std::mt19937_64 random(20080513);
         std::shuffle(order.begin(), order.end(), random);

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -103,6 +104,9 @@ class Settings {
             ++taken_;
             const pybind11::object value = values_[key];
             try {
+                if (std::is_same_v<T, bool> && !pybind11::isinstance<pybind11::bool_>(value)) {
+                    throw pybind11::cast_error();
+                }
                 into = pybind11::cast<T>(value);
             } catch (const pybind11::cast_error&) {
                 throw KimageError({std::string(name_) + "[\"" + key + "\"]",
