@@ -59,7 +59,7 @@ SCENARIO = Scenario(
         ),
         ScenarioOption(
             "trace",
-            "Watch the frame allocator in the short loads, or in all (3 to 8 ms a frame).",
+            "Watch the frame allocator in the short loads, or in all (some ms a frame).",
             "short",
             choices=("short", "all"),
         ),

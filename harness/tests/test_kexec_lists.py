@@ -5,6 +5,7 @@ fault is found by the check that is there for it, at the word that is wrong.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from random import Random
@@ -17,7 +18,16 @@ from harness.kexec.calls import PAGE, Call
 from harness.kexec.list_checks import CONTENT, DESTINATIONS, PREDICTED, WELL_FORMED, ListChecker
 from harness.kexec.random_calls import right_segments
 from harness.kexec.shapes import Shape, entries_per_page, overlapping, shapes
-from harness.kexec.tampers import FULL, KEXEC_TAMPERS, ONE, SEVERAL, THREE
+from harness.kexec.tampers import (
+    EACH_CHECK,
+    FULL,
+    KEXEC_TAMPERS,
+    ONE,
+    SEVERAL,
+    THREE,
+    tampers_named,
+)
+from harness.paths import TREE
 from harness.tests.kexec_rig import KERNELS, RAM, LoadedImage, loaded
 
 pytestmark = pytest.mark.timeout(120)
@@ -66,6 +76,13 @@ def test_each_fault_is_found_where_it_is_promised(name: str, arch: str) -> None:
         assert (finding.oracle, finding.stage) == (tamper.oracle, tamper.stage), seed
         site.undo()
         assert all(check.passed for check in image.checks()), f"seed {seed}: it was not put back"
+
+
+def test_the_page_on_kexec_load_tells_of_every_fault() -> None:
+    page = (TREE / "docs" / "kexec-load.md").read_text()
+    rows = set(re.findall(r"^\| ([a-z-]+)( \\\*)? \| ", page, re.MULTILINE))
+    each = {tamper.name for tamper in tampers_named(EACH_CHECK)}
+    assert {(name, r" \*" if name in each else "") for name in KEXEC_TAMPERS} <= rows
 
 
 def test_faults_of_lists_are_about_every_check() -> None:
