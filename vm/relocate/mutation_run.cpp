@@ -55,6 +55,19 @@ std::vector<Case> pick_cases(Session& session) {
     return cases;
 }
 
+// One small case of each kind of call.
+std::vector<std::size_t> pick_traced(const std::vector<Case>& cases) {
+    std::vector<std::size_t> picked;
+    std::set<std::pair<bool, bool>> seen;
+    for (std::size_t at = 0; at < cases.size(); ++at) {
+        if (cases[at].pages() <= 1 &&
+            seen.emplace(cases[at].preserve, cases[at].host_memory_encryption).second) {
+            picked.push_back(at);
+        }
+    }
+    return picked;
+}
+
 std::vector<std::string> shown_by(const CaseResult& result) {
     std::vector<std::string> shown;
     for (const Finding& finding : result.findings) {
@@ -91,21 +104,24 @@ MutantResult try_mutant(const MutationPlan& plan, const Mutant& mutant) {
         out.why = "the machine refuses the code: " + checker.error().message();
         return out;
     }
+    const auto differs = [&](std::size_t at, Traces* traces) {
+        Checker::Options options;
+        options.traces = traces;
+        const Result<CaseResult> result = checker.value().run(plan.cases[at], options);
+        out.why = result ? first_difference(plan.shown[at], *result) : result.error().message();
+        out.fate = out.why.empty() ? Fate::kUnexplained : Fate::kCaught;
+        return out.fate == Fate::kCaught;
+    };
     // Without a record first: changed code may loop, and the record of that is long.
-    for (const bool traced : {false, true}) {
-        for (std::size_t at = 0; at < plan.cases.size(); ++at) {
-            Traces traces;
-            Checker::Options options;
-            options.traces = traced ? &traces : nullptr;
-            if (traced && !plan.traced(at)) {
-                continue;
-            }
-            const Result<CaseResult> result = checker.value().run(plan.cases[at], options);
-            out.why = result ? first_difference(plan.shown[at], *result) : result.error().message();
-            if (!out.why.empty()) {
-                out.fate = Fate::kCaught;
-                return out;
-            }
+    for (std::size_t at = 0; at < plan.cases.size(); ++at) {
+        if (differs(at, nullptr)) {
+            return out;
+        }
+    }
+    for (const std::size_t at : plan.traced) {
+        Traces traces;
+        if (differs(at, &traces)) {
+            return out;
         }
     }
     return out;
@@ -159,6 +175,7 @@ Result<MutationPlan> plan_mutants(std::shared_ptr<const Target> target, std::uin
     plan.target = target;
     plan.code = std::move(code).value();
     plan.cases = pick_cases(session.value());
+    plan.traced = pick_traced(plan.cases);
     plan.executed.resize(target->code.blob.size(), false);
     plan.seed = seed;
     for (const Case& run : plan.cases) {
@@ -182,6 +199,7 @@ Result<MutationPlan> plan_mutants(std::shared_ptr<const Target> target, std::uin
                 }
             }
         }
+        plan.recorded.push_back(std::move(traces));
     }
     return plan;
 }

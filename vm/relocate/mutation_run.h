@@ -44,12 +44,13 @@ struct MutationPlan {
     std::vector<Instruction> code;
     std::vector<Case> cases;
     std::vector<std::vector<std::string>> shown;  // by case: the differences, known ones too
-    std::vector<bool> executed;                   // by offset in the blob
+    // Cases that a mutant runs with a record of its instructions, too, which is slow: what is
+    // neither memory nor registers (flushed caches) is seen there only. One of each kind of call.
+    std::vector<std::size_t> traced;
+    std::vector<Traces> recorded;  // by case: what the real code does
+    std::vector<bool> executed;    // by offset in the blob
     std::uint64_t seed = 1;
 
-    // Cases that run with a record of their instructions, which is slow: what is not memory or
-    // registers (flushed caches) is seen there only.
-    [[nodiscard]] bool traced(std::size_t number) const { return cases[number].pages() <= 1; }
     // Share of the instructions that some case executes.
     [[nodiscard]] std::uint64_t instructions_executed() const;
 };

@@ -10,6 +10,9 @@
 namespace jumpback::relocate_check {
 namespace {
 
+// Cases whose runs are laid beside each other. The plan has the most telling ones in front.
+constexpr std::size_t kMostCases = 16;
+
 // Instructions that change nothing that a processor without caches and stale TLB entries shows.
 bool is_invisible(const Instruction& instruction) {
     return instruction.mnemonic == "wbinvd" || instruction.mnemonic == "nop" ||
@@ -55,17 +58,18 @@ class Survivor {
                        "what it writes differs only where anything may be written: " + where_);
         }
         const Instruction& was = *real_.at(begin_);
-        if (is_invisible(was)) {
+        if (is_invisible(was) && was.mnemonic != "nop") {
             return say(result, Fate::kSameValue,
                        "only caches or TLB see this instruction, and no emulator shows them");
         }
-        if (const std::optional<std::string> live = live_register()) {
-            return say(result, same_values_ ? Fate::kSameValue : Fate::kUnexplained,
-                       same_values_ ? "the result is the same for every value that a case has"
-                                    : *live + " differs and is read, without an effect");
+        if (was.conditional) {
+            return say(result, Fate::kSameValue, "the jump goes the same way in every case");
         }
-        say(result, Fate::kDeadValue,
-            changed_registers() + " written again before it is read, in every case");
+        if (const std::optional<std::string> live = live_register()) {
+            return say(result, Fate::kSameValue,
+                       *live + " is read, but path and writes stay the same in every case");
+        }
+        say(result, Fate::kDeadValue, changed_registers());
     }
 
   private:
@@ -78,28 +82,37 @@ class Survivor {
         return offset >= begin_ && offset < end_;
     }
 
+    // Cases in which the instruction runs; the others cannot tell the two apart.
+    [[nodiscard]] bool runs_in(const Traces& traces) const {
+        const auto here = [&](const unicorn::Step& step) {
+            return step.link - plan_.target->code.begin.raw == begin_;
+        };
+        return std::any_of(traces.there.steps.begin(), traces.there.steps.end(), here) ||
+               std::any_of(traces.back.steps.begin(), traces.back.steps.end(), here);
+    }
+
     bool run_both() {
-        Result<Checker> real = Checker::create(plan_.target);
         Result<Checker> mutant = Checker::create(changed_);
-        if (!real || !mutant) {
+        if (!mutant) {
             return false;
         }
-        for (const Case& run : plan_.cases) {
-            Traces real_traces;
-            Traces mutant_traces;
+        std::size_t left = kMostCases;
+        for (std::size_t at = 0; at < plan_.cases.size() && left > 0; ++at) {
+            const Traces& real = plan_.recorded[at];
+            if (!runs_in(real)) {
+                continue;
+            }
+            --left;
+            Traces changed;
             Checker::Options options;
-            options.traces = &real_traces;
-            if (!real.value().run(run, options)) {
+            options.traces = &changed;
+            if (!mutant.value().run(plan_.cases[at], options)) {
                 return false;
             }
-            options.traces = &mutant_traces;
-            if (!mutant.value().run(run, options)) {
-                return false;
-            }
-            compare(real_traces.there, mutant_traces.there);
-            compare(real_traces.back, mutant_traces.back);
-            paths_.push_back(path_of(mutant_traces.there));
-            paths_.push_back(path_of(mutant_traces.back));
+            compare(real.there, changed.there);
+            compare(real.back, changed.back);
+            paths_.push_back(path_of(changed.there));
+            paths_.push_back(path_of(changed.back));
         }
         return true;
     }
@@ -201,12 +214,16 @@ class Survivor {
     }
 
     [[nodiscard]] std::string changed_registers() const {
+        const std::set<std::string> names = touched();
         std::string text;
-        for (const std::string& name : touched()) {
+        for (const std::string& name : names) {
             text += (text.empty() ? "" : ", ") + name;
         }
-        return text.empty() ? "nothing is changed; all is"
-                            : text + (touched().size() > 1 ? " are" : " is");
+        if (names.empty()) {
+            return "it changes no register, and what it writes is the same in every case";
+        }
+        return text + (names.size() > 1 ? " are" : " is") +
+               " written again before anything reads it, in every case";
     }
 
     // xor reg, reg and sub reg, reg do not depend on what was there.
@@ -266,9 +283,6 @@ class Survivor {
     std::optional<std::string> path_differs_invisibly_;
     bool other_writes_ = false;
     std::string where_;
-    // With the same path and the same writes everywhere, a value that is read and does not matter
-    // was the same one.
-    bool same_values_ = true;
     mutable std::set<std::uint64_t> seen_;
     mutable std::set<std::string> registers_now_;
 };
