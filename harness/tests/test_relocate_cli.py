@@ -90,7 +90,7 @@ def elf(machine: int, sections: int = 0) -> bytes:
         (b"#!/bin/sh\n", "ELF"),
         (elf(62)[:40], "ELF"),
         (elf(183), "machine"),
-        (elf(62), "symbol"),
+        (elf(62), "no loadable segment"),
         (elf(62, sections=9), "vmlinux"),
         (os.urandom(4096), "ELF"),
     ],
