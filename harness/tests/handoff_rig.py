@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import pytest
 
 import kernel
 from harness.guest_image import GuestFile, build_guest
-from harness.machine import Breakpoint, Life, Machine, MachineConfig, Panic
+from harness.machine import Breakpoint, ConsoleLine, Event, Life, Machine, MachineConfig, Panic
 from harness.oracles.interrupt_model import (
     UNSEEN,
     KernelVariables,
@@ -60,6 +61,12 @@ while :; do sleep 1; done
 """
 
 
+def _is_up_or_stopped(event: Event) -> bool:
+    if isinstance(event, ConsoleLine):
+        return re.search("INIT UP 0x[0-9a-f]+", event.text) is not None
+    return isinstance(event, Breakpoint)
+
+
 @dataclass
 class Guest:
     bzimage: Path
@@ -89,10 +96,24 @@ class Guest:
         with Machine(config, self.folder / "run") as machine:
             life = machine.new_life(append=f"do={what} {append}")
             life.start()
-            life.resume()
             with life.stage("handoff", LIMIT):
-                up = life.wait_console("INIT UP 0x[0-9a-f]+")
-                yield Watch(self, life, int(up.text.split()[-1], 16))
+                yield Watch(self, life, self._run_to_load(life))
+
+    def _run_to_load(self, life: Life) -> int:
+        """Stops in kexec_load(): what is told on the console alone lets the guest run on, and on a
+        busy host past what is to be watched. Returns where the image goes."""
+        place = self.symbols.address("machine_kexec_prepare")
+        life.add_breakpoint(place, "kexec_load")
+        life.resume()
+        page, stopped = 0, False
+        while not page or not stopped:
+            event = life.wait(_is_up_or_stopped)
+            if isinstance(event, ConsoleLine):
+                page = int(event.text.split()[-1], 16)
+            else:
+                stopped = True
+        life.remove_breakpoint(place)
+        return page
 
 
 def build(spec: str, arch: str, folder: Path, payload: Path | None = None) -> Guest:

@@ -25,7 +25,7 @@ from harness.tests.handoff_rig import Caller, Guest, Watch, take_registers
 pytestmark = [pytest.mark.boots, pytest.mark.timeout(1200)]
 
 SEED = int(os.environ.get("JUMPBACK_TEST_SEED", "20080513"))
-ROUNDS = int(os.environ.get("JUMPBACK_TEST_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("JUMPBACK_TEST_ROUNDS", "6"))
 CALLS = 8  # in a round
 
 FUNCTIONS = [
