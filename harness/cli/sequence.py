@@ -82,11 +82,12 @@ def check(name: str, vmlinux: Path, *, strict: bool = False, catalogued: bool = 
         judged.append(
             Judged("machine_kexec", branch, run, expected, result, _verdict(result, strict))
         )
-    verdict, reason = _overall(sequence.release, judged, catalogued)
+    verdict, reason = overall(sequence.release, judged, catalogued=catalogued)
     return Checked(name, vmlinux, sequence, judged, verdict, reason)
 
 
-def _overall(release: str, judged: list[Judged], catalogued: bool) -> tuple[Verdict, str]:
+def overall(release: str, judged: list[Judged], *, catalogued: bool) -> tuple[Verdict, str]:
+    """The kernel's verdict and its reason; ``catalogued`` as for check()."""
     failed = [one for one in judged if one.verdict is Verdict.FAIL]
     if failed:
         first = failed[0]
