@@ -113,6 +113,10 @@ def decoding_figures(records: Sequence[Mapping[str, Any]]) -> list[Figure]:
     return figures
 
 
+def _size(gib: float) -> str:
+    return f"{gib:g} GiB" if gib >= 1 else f"{gib * 1024:g} MiB"
+
+
 def plot(series: Series, path: Path) -> None:
     """Seconds over image size, both axes logarithmic. The suffix of ``path`` names the format."""
     try:
@@ -123,7 +127,7 @@ def plot(series: Series, path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "jumpback"  # the same numbers give the same file
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5))
+    figure, axes = pyplot.subplots(figsize=(9, 6))
     styles = {"apart": ":", "average": "--", "worst": "-"}
     colours = {"hashed": "#1a7f4b", "linear": "#c0142b"}
     for (lookup, frames), points in sorted(series.items()):
@@ -138,10 +142,13 @@ def plot(series: Series, path: Path) -> None:
         )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.set_xlabel("image, GiB")
-    axes.set_ylabel("seconds to build its page list")
+    axes.set_xticks([2.0**power for power in range(-7, 5)])
+    axes.xaxis.set_major_formatter(lambda gib, _: _size(gib))
+    axes.yaxis.set_major_formatter(lambda seconds, _: f"{seconds:g} s")
+    axes.set_xlabel("image")
+    axes.set_ylabel("CPU seconds to build its page list")
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -61,6 +61,7 @@ def test_the_plot_shows_each_series(tmp_path: Path) -> None:
     assert text.count("<!-- map from destination to entry") == 3
     assert text.count("<!-- walk of the list for each page") == 3
     assert "seconds to build its page list" in text
+    assert "<!-- 16 GiB -->" in text and "<!-- 8 MiB -->" in text
 
 
 def test_the_same_numbers_give_the_same_file(tmp_path: Path) -> None:
