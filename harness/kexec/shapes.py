@@ -104,7 +104,8 @@ def overlapping(sources: Sequence[int], ram: int, random: Random) -> Shape:
     """
     first = _runs(sources[QUARTER : 2 * QUARTER], 7)
     last = _runs(sources[2 * QUARTER : 3 * QUARTER], 7)
-    between = (eighth(ram, 6), QUARTER)
+    # As many as it takes to come to the first ones' frames from either end, where runs are short.
+    between = (eighth(ram, 6), 3 * QUARTER)
     segments = tuple(
         Segment(at, count * PAGE, count * PAGE - 99, Content(random.randrange(1 << 32)))
         for at, count in (*first, between, *last)
