@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ import pytest
 
 import kernel
 from harness.guest_image import GuestFile, build_guest
-from harness.machine import Breakpoint, ConsoleLine, Event, Life, Machine, MachineConfig, Panic
+from harness.machine import Breakpoint, Life, Machine, MachineConfig, Panic
 from harness.oracles.interrupt_model import (
     UNSEEN,
     KernelVariables,
@@ -54,17 +53,10 @@ done
 place=@PAGE@
 [ $what = crash ] && place=0x$(sed -n 's/ *\\([0-9a-f]*\\)-.*Crash kernel/\\1/p' /proc/iomem)
 [ -f /payload ] && file=/payload
-echo "INIT UP $place"
 /jump-once $what $place $file
 echo "ENDED $?"
 while :; do sleep 1; done
 """
-
-
-def _is_up_or_stopped(event: Event) -> bool:
-    if isinstance(event, ConsoleLine):
-        return re.search("INIT UP 0x[0-9a-f]+", event.text) is not None
-    return isinstance(event, Breakpoint)
 
 
 @dataclass
@@ -97,23 +89,10 @@ class Guest:
             life = machine.new_life(append=f"do={what} {append}")
             life.start()
             with life.stage("handoff", LIMIT):
-                yield Watch(self, life, self._run_to_load(life))
-
-    def _run_to_load(self, life: Life) -> int:
-        """Stops in kexec_load(): what is told on the console alone lets the guest run on, and on a
-        busy host past what is to be watched. Returns where the image goes."""
-        place = self.symbols.address("machine_kexec_prepare")
-        life.add_breakpoint(place, "kexec_load")
-        life.resume()
-        page, stopped = 0, False
-        while not page or not stopped:
-            event = life.wait(_is_up_or_stopped)
-            if isinstance(event, ConsoleLine):
-                page = int(event.text.split()[-1], 16)
-            else:
-                stopped = True
-        life.remove_breakpoint(place)
-        return page
+                # What is told on the console lets the guest run on, and on a busy host past what
+                # is to be watched.
+                life.run_until_breakpoint(self.symbols.address("machine_kexec_prepare"))
+                yield Watch(self, life, what)
 
 
 def build(spec: str, arch: str, folder: Path, payload: Path | None = None) -> Guest:
@@ -140,14 +119,15 @@ def build(spec: str, arch: str, folder: Path, payload: Path | None = None) -> Gu
 class Watch:
     """One life of it, standing still or not."""
 
-    def __init__(self, guest: Guest, life: Life, page: int) -> None:
+    def __init__(self, guest: Guest, life: Life, what: str) -> None:
         self.guest = guest
         self.life = life
-        self.page = page  # guest physical, the image's entry
         self.kernel = KernelVariables(life, guest.symbols)
+        # Guest physical, the image's entry; crashk_res.start comes first in it.
+        self.page = self.kernel.number("crashk_res", guest.word) if what == "crash" else PAGE
         self.held: set[str] = set()  # breakpoints
         self._like: ji.Machine | None = None  # the last capture with the kernel's facts
-        self.labels: dict[str, int] = {"page": page}  # places without a symbol
+        self.labels: dict[str, int] = {"page": self.page}  # places without a symbol
 
     def capture(self, *, with_kernel: bool = False) -> ji.Machine:
         """``with_kernel``: with the kernel's facts; only where its page tables are in use."""
