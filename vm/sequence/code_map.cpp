@@ -20,10 +20,6 @@ constexpr std::array<std::pair<std::string_view, Step>, 4> kOutOfLine{{
     {"native_irq_enable", Step::enable_irqs},
 }};
 
-// Judged by their argument; see Tracer.
-constexpr std::array<std::string_view, 3> kMutexCalls{"mutex_lock", "mutex_unlock",
-                                                      "mutex_trylock"};
-
 constexpr std::array<std::string_view, 3> kThunks{"__x86_indirect_", "__x86_return_thunk",
                                                   "srso_return_thunk"};
 constexpr std::array<std::string_view, 5> kTransparent{"__fentry__", "mcount", "__sanitizer_cov_",
