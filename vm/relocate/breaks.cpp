@@ -113,11 +113,12 @@ Result<Broken> gdt_not_restored(const Target& target, const Code& code, std::str
 
 Result<Broken> stack_past_swap_page(const Target& target, const Code& code, std::string_view name) {
     const bool wide = target.generation.isa == relocate::Isa::kX86_64;
+    const std::string_view to_callee = wide ? "call rdx" : "call edx";
     // `call *%rdx` with `push %rdx` before it: the slot for the re-entry word.
     const Instruction* push = code.find("identity_mapped", [&](const Instruction& instruction) {
         const Instruction* next = code.after(instruction);
         return instruction.text() == (wide ? "push rdx" : "push edx") && next != nullptr &&
-               next->mnemonic == "call";
+               next->text() == to_callee;
     });
     if (push != nullptr) {
         return without(target, *push);
@@ -127,7 +128,7 @@ Result<Broken> stack_past_swap_page(const Target& target, const Code& code, std:
         const Instruction* next = code.after(instruction);
         const bool adds = instruction.text() == "add esp, 0x1000" ||
                           instruction.text() == "lea rsp, [r10 + 0x1000]";
-        return adds && next != nullptr && next->mnemonic == "call";
+        return adds && next != nullptr && next->text() == to_callee;
     });
     if (top == nullptr) {
         return not_here(name,
@@ -217,7 +218,8 @@ const std::vector<Break>& breaks() {
         {"last-indirection-entry-dropped",
          "the last entry of every full list page is not acted on",
          Stop::kCallee,
-         {"destination", "source", "page onto itself", "page of no list"}},
+         // A dropped DESTINATION that was the first: the copy goes to frame 0, which is no RAM.
+         {"destination", "source", "page onto itself", "page of no list", "fault"}},
         {"gdt-not-restored",
          "the GDT is not loaded before the return to C (B7)",
          Stop::kCaller,
@@ -225,7 +227,8 @@ const std::vector<Break>& breaks() {
         {"callee-stack-past-swap-page",
          "the callee's stack reaches past the swap page (B5)",
          Stop::kCallee,
-         {"rsp", "esp"}},
+         // Where no RAM is behind the swap page and the call itself writes there.
+         {"rsp", "esp", "fault"}},
         {"preserve-flag-lost",
          "pages are not swapped back (B8)",
          Stop::kCaller,

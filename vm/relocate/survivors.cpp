@@ -36,6 +36,7 @@ class Survivor {
         for (const Instruction& instruction : plan.code) {
             real_[instruction.offset] = &instruction;
         }
+        swallow();
     }
 
     void judge(MutantResult& result) {
@@ -55,12 +56,16 @@ class Survivor {
         }
         if (other_writes_) {
             return say(result, Fate::kScratchOnly,
-                       "what it writes differs only where anything may be written: " + where_);
+                       "what it writes differs only where that is allowed: " + where_);
         }
         const Instruction& was = *real_.at(begin_);
         if (is_invisible(was) && was.mnemonic != "nop") {
             return say(result, Fate::kSameValue,
                        "only caches or TLB see this instruction, and no emulator shows them");
+        }
+        if (was.mnemonic == "lgdt" || was.mnemonic == "lidt") {
+            return say(result, Fate::kDeadValue,
+                       "another table is loaded before a segment or an exception needs this one");
         }
         if (was.conditional) {
             return say(result, Fate::kSameValue, "the jump goes the same way in every case");
@@ -76,6 +81,22 @@ class Survivor {
     static void say(MutantResult& result, Fate fate, std::string why) {
         result.fate = fate;
         result.why = std::move(why);
+    }
+
+    // Where the changed bytes make a longer instruction, what follows is read otherwise, too, up to
+    // the next instruction that both have.
+    void swallow() {
+        constexpr std::uint64_t kFar = 32;
+        const std::span<const std::byte> bytes(changed_->code.blob);
+        std::uint64_t at = begin_;
+        while (at < begin_ + kFar && (at < end_ || !real_.contains(at))) {
+            const auto now = disassemble_one(*changed_, bytes.subspan(at), at);
+            if (!now || now->size == 0) {
+                return;
+            }
+            at += now->size;
+        }
+        end_ = std::max(end_, at);
     }
 
     [[nodiscard]] bool inside(std::uint64_t offset) const {
@@ -150,7 +171,7 @@ class Survivor {
         const std::size_t common = std::min(left.writes.size(), right.writes.size());
         if (left.writes.size() != right.writes.size()) {
             other_writes_ = true;
-            where_ = "more or fewer words on a stack";
+            where_ = "it makes more writes, or fewer";
         }
         for (std::size_t at = 0; at < common; ++at) {
             const unicorn::TracedWrite& was = left.writes[at];
