@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Builds the guest: an initramfs of busybox and the agent (fixtures/agent), from the cache if it is
-there. A key stands for all that goes in: sources, compiler, flags, busybox, further files.
+there. A key stands for all that goes in: the agent, busybox, further files.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import InfraError
 from harness.guest_cpio import Entry, character_device, directory, regular, symlink, write_cpio
+from harness.guest_program import GuestImageError, arch_flags, build_program, content_key
 from kernel import debian
 from kernel.cache import Cache
 from kernel.errors import KernelError
@@ -21,16 +20,6 @@ from kernel.progress import Progress, Silent
 
 AGENT_SOURCES = Path(__file__).resolve().parent.parent / "fixtures" / "agent"
 HOST_BUSYBOX = Path("/bin/busybox")
-
-_FLAGS = (
-    "-std=gnu17 -O2 -static -s -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror "
-    "-D_GNU_SOURCE -D_FILE_OFFSET_BITS=64"
-).split()
-# i686: 64-bit numbers are read and written whole (cmpxchg8b), and no CPU model is too old for it.
-_ARCH_FLAGS: dict[str, list[str]] = {
-    "x86_64": [],
-    "i386": ["-m32", "-march=i686", "-Wno-psabi"],
-}
 
 # For scripts that the guest's shell starts by name through another program; the shell itself
 # needs no links, it finds busybox's applets without.
@@ -41,10 +30,6 @@ _APPLETS = (
     "sha256sum sleep sort stat stty swapoff swapon sync tail tar taskset tee test time "
     "timeout top touch tr true umount uname uniq uptime usleep vi wc which xargs xxd"
 ).split()
-
-
-class GuestImageError(InfraError):
-    """The guest cannot be built on this host."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +72,7 @@ def build_guest(
     parts: list[str | bytes] = []
     for path in sorted(extra):
         parts += [path, oct(extra[path][1]), extra[path][0]]
-    key = _key(
+    key = content_key(
         Path(__file__).read_bytes(),
         Path(__file__).with_name("guest_cpio.py").read_bytes(),
         arch,
@@ -116,32 +101,9 @@ def build_agent(
     arch: str = "x86_64", *, progress: Progress | None = None, cache: Cache | None = None
 ) -> Path:
     """The agent's static binary for ``arch``. Raises GuestImageError."""
-    cache, progress = cache or Cache(), progress or Silent()
-    flags = [*_FLAGS, *_arch_flags(arch)]
-    sources = sorted(AGENT_SOURCES.glob("*.c"))
-    headers = sorted(AGENT_SOURCES.glob("*.h"))
-    parts: list[str | bytes] = []
-    for path in [*sources, *headers]:
-        parts += [path.name, path.read_bytes()]
-    key = _key(
-        _run(["gcc", "--version"], "install gcc").stdout,
-        *flags,
-        *parts,
+    return build_program(
+        "agent", AGENT_SOURCES, arch, title="guest agent", progress=progress, cache=cache
     )
-    place = cache.root / "guest" / f"agent-{key}"
-    with cache.lock(f"agent-{key}"):
-        if not (place / "agent").is_file():
-            progress.start(f"guest agent for {arch}", None)
-            with cache.scratch(f"agent-{key}") as scratch:
-                made = scratch / "agent"
-                made.mkdir()
-                _run(
-                    ["gcc", *flags, "-o", str(made / "agent"), *map(str, sources)],
-                    "for i386, install gcc-multilib" if arch == "i386" else "install libc6-dev",
-                )
-                cache.publish_unsynced(made, place)
-            progress.done()
-    return place / "agent"
 
 
 def _entries(
@@ -169,7 +131,7 @@ class _BusyboxSource:
     def find(
         cls, arch: str, busybox: Path | None, progress: Progress, cache: Cache
     ) -> _BusyboxSource:
-        _arch_flags(arch)
+        arch_flags(arch)
         if busybox is None and arch == "x86_64" and _is_static(HOST_BUSYBOX):
             busybox = HOST_BUSYBOX
         if busybox is not None:
@@ -197,12 +159,6 @@ class _BusyboxSource:
         raise GuestImageError(f"{self.path}: holds no bin/busybox")
 
 
-def _arch_flags(arch: str) -> list[str]:
-    if arch not in _ARCH_FLAGS:
-        raise GuestImageError(f"no guest for {arch!r}: expected one of {', '.join(_ARCH_FLAGS)}")
-    return _ARCH_FLAGS[arch]
-
-
 def _is_static(path: Path) -> bool:
     """Whether ``path`` is an ELF program without PT_INTERP, that is, needs no libraries."""
     try:
@@ -218,23 +174,3 @@ def _is_static(path: Path) -> bool:
     entries = int.from_bytes(head[count : count + 2], "little")
     types = {head[table + i * entry_size :][:4] for i in range(entries)}
     return b"\x03\0\0\0" not in types
-
-
-def _key(*parts: str | bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(8, "little") + raw)
-    return digest.hexdigest()[:20]
-
-
-def _run(command: list[str], advice: str) -> subprocess.CompletedProcess[str]:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        raise GuestImageError(f"{command[0]} is not installed: {advice}") from error
-    if done.returncode != 0:
-        raise GuestImageError(
-            f"{command[0]} cannot build the guest agent ({advice}): {done.stderr.strip()[-2000:]}"
-        )
-    return done

@@ -12,7 +12,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from harness.context import RunContext
 from harness.errors import UsageError
@@ -34,6 +34,18 @@ class ScenarioOption:
         return self.name.replace("-", "_")
 
 
+class Fault(Protocol):
+    """A fault that a scenario can put into its own run (--tamper), as `jumpback list` shows it."""
+
+    @property
+    def summary(self) -> str:
+        ...
+
+    @property
+    def expect(self) -> str:
+        """The verdict that it must cause, and what is blamed."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     name: str
@@ -41,6 +53,7 @@ class Scenario:
     description: str  # paragraphs for --help
     run: Callable[[RunContext, Mapping[str, Any]], None]
     options: Sequence[ScenarioOption] = field(default_factory=tuple)
+    tampers: Mapping[str, Fault] = field(default_factory=dict)  # by name
 
 
 def all_scenarios() -> list[Scenario]:

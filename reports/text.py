@@ -148,11 +148,16 @@ class _Renderer:
             options = ", ".join(f"{name} {value}" for name, value in result.options.items())
             self.fact("options", clean(options))
         begun = max(cycles_begun(result), result.cycles_proved)
-        cycles = f"{result.cycles_proved} of {wording.count(begun, 'cycle')} proved"
-        lives = wording.count(len(result.lives), "life", "lives")
-        self.fact("run", f"{cycles}, {lives}, {wording.seconds(result.seconds)}")
+        parts = [f"{result.cycles_proved} of {wording.count(begun, 'cycle')} proved"] * (begun > 0)
+        parts += [
+            wording.count(len(result.lives), "life", "lives"),
+            wording.seconds(result.seconds),
+        ]
+        self.fact("run", ", ".join(parts))
         self.stage_fact()
-        properties = [f"{name} {value}" for name, value in result.properties.items()]
+        properties = [
+            f"{name} {value}" for name, value in result.properties.items() if name != "proved"
+        ]
         if properties:
             self.fact("made with", clean(", ".join(properties)))
 

@@ -49,6 +49,7 @@ SCENARIO = Scenario(
     summary="hibernate to a swap disk, power off, boot, resume; all memory proved from outside",
     description=_DESCRIPTION,
     run=_run,
+    tampers=TAMPERS,
     options=(
         ScenarioOption(
             "mode",

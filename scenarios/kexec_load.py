@@ -49,6 +49,7 @@ SCENARIO = Scenario(
     summary="kexec_load calls and their page lists on a running kernel, against the model",
     description=_DESCRIPTION,
     run=_run,
+    tampers=KEXEC_TAMPERS,
     options=(
         ScenarioOption("calls", "How many random calls to make, beside the table.", 200, minimum=0),
         ScenarioOption(

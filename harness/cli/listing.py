@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import click
 
-from harness.faults.tamper import TAMPERS
 from harness.scenario import all_scenarios
 
 
@@ -15,9 +14,14 @@ def list_command() -> None:
     for scenario in all_scenarios():
         click.echo(f"{scenario.name}: {scenario.summary}")
         for option in scenario.options:
-            values = f" ({'|'.join(option.choices)})" if option.choices else ""
+            choices = f" ({'|'.join(option.choices)})" if option.choices else ""
+            values = f" {option.metavar}" if option.metavar else choices
             default = "" if option.default in ("", None, False) else f" [{option.default}]"
             click.echo(f"    --{option.name}{values}{default}  {option.help}")
-    click.echo("\ntampers (--tamper NAME): a fault that the rig puts in, and must find")
-    for name, tamper in TAMPERS.items():
-        click.echo(f"    {name:<16} {tamper.summary} -> {tamper.expect}")
+        if scenario.tampers:
+            click.echo("  --tamper NAME: a fault that the rig puts in, and must find")
+            width = max(map(len, scenario.tampers))
+            for name, tamper in scenario.tampers.items():
+                click.echo(f"    {name:<{width}}  {tamper.summary} -> {tamper.expect}")
+        click.echo()
+    click.echo("relocate-check has faults of its own: jumpback relocate-check --list-breaks")

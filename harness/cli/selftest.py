@@ -152,6 +152,7 @@ KERNELS = (
     ("7.2+preserve-flag-lost", "x86_64"),
     ("7.2+callee-stack-past-swap-page", "x86_64"),
     ("7.2+unwinding-label", "x86_64"),
+    ("7.2+link-overwrites-last-entry", "x86_64"),
 )
 
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # The agent's compiler flags and its way to a cached program are those of every guest program.
-from harness.guest_image import _FLAGS, _arch_flags, _key, _run, GuestFile
+from harness.guest_image import GuestFile
+from harness.guest_program import build_program
 from harness.agent import Agent
 from harness.errors import GuestBroken
 from harness.kexec.calls import Call
 from harness.paths import TREE
 from kernel.cache import Cache
-from kernel.progress import Progress, Silent
+from kernel.progress import Progress
 
 SOURCES = TREE / "fixtures" / "kexec" / "loader"
 GUEST_PATH = "/bin/jb-kexec"
@@ -29,27 +30,9 @@ def build_loader(
     arch: str, *, progress: Progress | None = None, cache: Cache | None = None
 ) -> Path:
     """The static program for ``arch``, from the cache if it is there. Raises GuestImageError."""
-    cache, progress = cache or Cache(), progress or Silent()
-    flags = [*_FLAGS, *_arch_flags(arch)]
-    sources = sorted(SOURCES.glob("*.c"))
-    parts: list[str | bytes] = []
-    for path in [*sources, *sorted(SOURCES.glob("*.h"))]:
-        parts += [path.name, path.read_bytes()]
-    key = _key(_run(["gcc", "--version"], "install gcc").stdout, *flags, *parts)
-    place = cache.root / "guest" / f"jb-kexec-{key}"
-    with cache.lock(f"jb-kexec-{key}"):
-        if not (place / "jb-kexec").is_file():
-            progress.start(f"guest's kexec loader for {arch}", None)
-            with cache.scratch(f"jb-kexec-{key}") as scratch:
-                made = scratch / "loader"
-                made.mkdir()
-                _run(
-                    ["gcc", *flags, "-o", str(made / "jb-kexec"), *map(str, sources)],
-                    "for i386, install gcc-multilib" if arch == "i386" else "install libc6-dev",
-                )
-                cache.publish_unsynced(made, place)
-            progress.done()
-    return place / "jb-kexec"
+    return build_program(
+        "jb-kexec", SOURCES, arch, title="guest's kexec loader", progress=progress, cache=cache
+    )
 
 
 def guest_files(

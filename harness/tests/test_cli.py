@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.faults.tamper import TAMPERS
+from harness.kexec.tampers import KEXEC_TAMPERS
 from harness.paths import TREE
 
 pytestmark = pytest.mark.timeout(60)
@@ -58,7 +59,7 @@ def test_wrong_usage_says_what_is_wrong(words: list[str], said: str) -> None:
 def test_list_shows_scenarios_options_and_tampers() -> None:
     text = _run("list").stdout
     assert "hibernate-disk" in text and "--cycles" in text
-    assert all(name in text for name in TAMPERS)
+    assert all(name in text for name in [*TAMPERS, *KEXEC_TAMPERS])
 
 
 def test_doctor_measures_kvm_and_says_what_will_be_used() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from harness import guest_image
+from harness import guest_image, guest_program
 from harness.guest_cpio import Entry, directory, regular, symlink, write_cpio
-from harness.guest_image import GuestFile, GuestImageError, build_agent, build_guest
+from harness.guest_image import GuestFile, build_agent, build_guest
+from harness.guest_program import GuestImageError
 from kernel.cache import Cache
 
 pytestmark = pytest.mark.timeout(90)
@@ -64,13 +65,13 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_what_is_cached_is_not_built_again(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build_guest(cache=cache)
-    run = guest_image._run
+    run = guest_program._run
 
-    def no_building(command: list[str], advice: str) -> subprocess.CompletedProcess[str]:
+    def no_building(title: str, command: list[str], advice: str) -> str:
         assert command == ["gcc", "--version"]
-        return run(command, advice)
+        return run(title, command, advice)
 
-    monkeypatch.setattr(guest_image, "_run", no_building)
+    monkeypatch.setattr(guest_program, "_run", no_building)
     monkeypatch.setattr(guest_image, "write_cpio", lambda entries: pytest.fail("packed again"))
     assert build_guest(cache=cache) == first
 

@@ -107,6 +107,14 @@ def test_all_checks_good_is_pass(play: Callable[..., RunResult]) -> None:
     assert result.verdict is Verdict.PASS
 
 
+def test_a_scenario_without_cycles_says_what_it_proved(play: Callable[..., RunResult]) -> None:
+    def story(context: RunContext, _: Mapping[str, Any]) -> None:
+        context.result.properties["proved"] = "12 calls"
+        context.result.checks.append(_check(True))
+
+    assert play(story).reason == "12 calls, 1 checks"
+
+
 def test_no_check_at_all_is_never_pass(play: Callable[..., RunResult]) -> None:
     result = play(lambda *_: None)
     assert result.verdict is Verdict.INFRA
