@@ -18,6 +18,7 @@ TARGETS = {
     "jumpback_kimage_bench": "model/kimage/bench",
     "jumpback_memory_bench": "model/memory/bench",
     "jumpback_relocate_bench": "model/relocate/bench",
+    "jumpback_relocate_check_bench": "vm/relocate/bench",
     "vm_bench": "vm/bench",
 }
 

@@ -7,6 +7,8 @@ from harness.bench import native
 from harness.bench.figures import Aim, Figure
 
 TARGET = "jumpback_relocate_bench"
+CHECK_TARGET = "jumpback_relocate_check_bench"
+_RATE = 1000.0  # cases a second
 
 
 def moving(seconds: float) -> list[Figure]:
@@ -24,6 +26,29 @@ def moving(seconds: float) -> list[Figure]:
                 Aim.AT_LEAST,
                 0.8,
                 "memory bandwidth, as memcpy reaches it",
+            )
+        )
+    return figures
+
+
+def checking(seconds: float) -> list[Figure]:
+    """relocate-check's rate on each kernel that is built, with lists of up to 16 pages."""
+    made = {}
+    figures = []
+    for record in native.run(CHECK_TARGET, "/making/", seconds):
+        made[record["name"].split("/")[2]] = float(record["cases_per_second"])
+    for record in native.run(CHECK_TARGET, "/pages:16$", seconds):
+        kernel = record["name"].split("/")[2]
+        rate = float(record["cases_per_second"])
+        figures.append(
+            Figure(
+                f"relocate-check {kernel}, lists of up to 16 pages, there and back, one core",
+                f"{rate:.0f} cases a second",
+                rate / _RATE,
+                f"{_RATE:.0f} cases a second",
+                Aim.AT_LEAST,
+                1.0,
+                f"making the cases without running them: {made[kernel]:.0f} a second",
             )
         )
     return figures

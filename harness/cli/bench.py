@@ -90,7 +90,7 @@ def bench_command(
             elif part == "capture":
                 figures += native.capturing(seconds)
             elif part == "relocate":
-                figures += relocation.moving(seconds)
+                figures += relocation.moving(seconds) + relocation.checking(seconds)
             elif part == "lists":
                 series = kimage.builds(seconds)
                 figures += kimage.growth(series) + kimage.reading(seconds)
