@@ -11,7 +11,6 @@
 namespace jumpback::kimage {
 namespace {
 
-using memory::count_of;
 using memory::hex;
 
 constexpr std::uint64_t kNoDestination = ~std::uint64_t{0};  // KIMAGE_NO_DEST
