@@ -52,6 +52,10 @@ class Survivor {
                     result, Fate::kSameValue,
                     "differs in " + *path_differs_invisibly_ + " only, which no emulator shows");
             }
+            if (!other_writes_) {
+                return say(result, Fate::kSameValue,
+                           "other instructions run, with the same writes in the same order");
+            }
             return say(result, Fate::kUnexplained, "it takes another path to the same result");
         }
         if (other_writes_) {
@@ -166,7 +170,6 @@ class Survivor {
         if (went != goes) {
             other_path_ = true;
             note_invisible(went, goes);
-            return;
         }
         const std::size_t common = std::min(left.writes.size(), right.writes.size());
         if (left.writes.size() != right.writes.size()) {

@@ -107,7 +107,7 @@ Status Engine::add_trace_hooks() {
         error = uc_hook_add(engine_, &write_hook, UC_HOOK_MEM_WRITE,
                             reinterpret_cast<void*>(&EngineHooks::write), this, 1, 0);
     }
-    if (error == UC_ERR_OK && runs_ > kStubRuns) {
+    if (error == UC_ERR_OK && has_translated()) {
         // What was translated before knows nothing of the hooks. It costs a sweep over all of
         // Unicorn's buffer, about 100 ms.
         error = uc_ctl_flush_tlb(engine_);

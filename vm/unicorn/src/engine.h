@@ -70,6 +70,8 @@ class Engine {
     Outcome run_traced(std::uint64_t begin, std::uint64_t target, std::chrono::nanoseconds limit,
                        const Tracer& tracer);
     [[nodiscard]] bool has_traced() const { return has_traced_; }
+    // Whether it keeps translations of more than the entry stub that know nothing of the hooks.
+    [[nodiscard]] bool has_translated() const { return !has_traced_ && runs_ > kStubRuns; }
 
   private:
     // The first run of an engine is the entry stub's, which no trace is to show.
