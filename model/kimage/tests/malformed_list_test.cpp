@@ -215,6 +215,51 @@ TEST_P(MalformedListTest, SourceIsAnotherDestination) {
     expect_good(read());
 }
 
+// The reader takes words a block at a time: what a word of a block does must count as if it stood
+// alone. Here as many sources are others' destinations as would be if all stood in place.
+TEST_P(MalformedListTest, WholeBlocksOfSourcesThatAreDestinations) {
+    const auto list = [this](std::uint64_t first, std::uint64_t second, bool rising) {
+        std::vector<std::uint64_t> words;
+        for (const auto& [destination, source] : {std::pair(first, second), {second, first}}) {
+            words.push_back(to(destination).raw);
+            for (std::uint64_t at = 0; at < 64; ++at) {
+                words.push_back(from(source + (rising ? at : at ^ 1)).raw);
+            }
+        }
+        words.push_back(kIndDone);
+        put(words);
+    };
+    for (const bool rising : {true, false}) {
+        list(512, 1024, rising);  // swapped
+        expect(read(), Malformed::kSourceIsDestination, kList, 1);
+        list(512, 512, rising);
+        expect(read(), Malformed::kSourceTwice, kList, 66);
+    }
+}
+
+TEST_P(MalformedListTest, AWordInABlockOfSources) {
+    std::vector<std::uint64_t> good = {to(512).raw};
+    for (std::uint64_t at = 0; at < 100; ++at) {
+        good.push_back(from(at < 50 ? 512 + at : 1024 + (at ^ 1)).raw);  // the first half in place
+    }
+    good.push_back(kIndDone);
+    put(good);
+    expect_good(read());
+    for (std::uint64_t at = 1; at <= 100; ++at) {
+        const auto with = [&](std::uint64_t word) {
+            std::vector<std::uint64_t> words = good;
+            words[at] = word;
+            put(words);
+            return read();
+        };
+        expect(with(0), Malformed::kNoEnd, kList, at);
+        expect(with(good[at] | kIndDone), Malformed::kAmbiguousWord, kList, at);
+        expect(with(good[at] | 0x800), Malformed::kAmbiguousWord, kList, at);
+        expect(with(from(test::kLowFrames).raw), Malformed::kSourceOutOfRam, kList, at);
+        expect(with(good[at == 1 ? 2 : 1]), Malformed::kSourceTwice, kList, at == 1 ? 2 : at);
+    }
+}
+
 TEST_P(MalformedListTest, SourceAboveTheLimit) {
     put({to(16).raw, from(300).raw, from(301).raw, kIndDone});
     DecodeRules rules;
