@@ -44,8 +44,8 @@ TEST(SequenceRunTest, KnowsTheKernel) {
     EXPECT_EQ(good.sequence.kernel().version, (jump::KernelVersion{6, 1}));
     EXPECT_EQ(good.sequence.kernel().arch, jump::Arch::i386);
     // 21 words, then the second bit.
-    EXPECT_EQ(good.sequence.preserve_bit(), (ImageBit{21 * 4, 1}));
-    EXPECT_EQ(Mini("good").sequence.preserve_bit(), (ImageBit{21 * 8, 1}));
+    EXPECT_EQ(good.sequence.preserve_bit(), (ImageBit{std::uint64_t{21} * 4, 1}));
+    EXPECT_EQ(Mini("good").sequence.preserve_bit(), (ImageBit{std::uint64_t{21} * 8, 1}));
     EXPECT_TRUE(good.sequence.kernel().left_out.contains(Step::prepare_console));
     EXPECT_FALSE(Mini("console").sequence.kernel().left_out.contains(Step::prepare_console));
     EXPECT_TRUE(Mini("up").sequence.kernel().left_out.contains(Step::disable_cpus));
