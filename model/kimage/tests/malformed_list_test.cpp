@@ -215,26 +215,30 @@ TEST_P(MalformedListTest, SourceIsAnotherDestination) {
     expect_good(read());
 }
 
-// The reader takes words a block at a time: what a word of a block does must count as if it stood
-// alone. Here as many sources are others' destinations as would be if all stood in place.
+// The reader takes words a block at a time, and tells sources that are others' destinations from
+// those in place by counting. Here both counts are the same if a block is taken for one in place.
+// (The first move lets the reader know where the sources' RAM is; blocks count from then on.)
 TEST_P(MalformedListTest, WholeBlocksOfSourcesThatAreDestinations) {
-    const auto list = [this](std::uint64_t first, std::uint64_t second, bool rising) {
-        std::vector<std::uint64_t> words;
-        for (const auto& [destination, source] : {std::pair(first, second), {second, first}}) {
+    const auto list = [this](std::initializer_list<std::pair<std::uint64_t, std::uint64_t>> runs,
+                             std::uint64_t turned) {
+        std::vector<std::uint64_t> words = {to(100).raw, from(100).raw};
+        for (const auto& [destination, source] : runs) {
             words.push_back(to(destination).raw);
             for (std::uint64_t at = 0; at < 64; ++at) {
-                words.push_back(from(source + (rising ? at : at ^ 1)).raw);
+                words.push_back(from(source + (at ^ turned)).raw);
             }
         }
         words.push_back(kIndDone);
         put(words);
     };
-    for (const bool rising : {true, false}) {
-        list(512, 1024, rising);  // swapped
-        expect(read(), Malformed::kSourceIsDestination, kList, 1);
-        list(512, 512, rising);
-        expect(read(), Malformed::kSourceTwice, kList, 66);
-    }
+    list({{512, 1024}, {1024, 512}}, 0);  // two stretches swapped
+    expect(read(), Malformed::kSourceIsDestination, kList, 3);
+    list({{512, 512}}, 1);  // each page with its neighbour
+    expect(read(), Malformed::kSourceIsDestination, kList, 3);
+    list({{512, 512}}, 0);
+    expect_good(read());
+    list({{512, 512}, {512, 512}}, 0);
+    expect(read(), Malformed::kSourceTwice, kList, 68);
 }
 
 TEST_P(MalformedListTest, AWordInABlockOfSources) {
