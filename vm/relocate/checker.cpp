@@ -5,8 +5,8 @@
 
 namespace jumpback::relocate_check {
 
-Result<Checker> Checker::create(std::shared_ptr<const Target> target) {
-    Checker checker(std::move(target));
+Result<Checker> Checker::create(const std::shared_ptr<const Target>& target) {
+    Checker checker(target);
     const Result<Bench*> first = checker.benches_.get(0, false);
     if (!first) {
         return first.error();

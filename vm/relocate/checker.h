@@ -39,7 +39,7 @@ class Benches {
 
   private:
     std::shared_ptr<const Target> target_;
-    std::array<std::unique_ptr<Bench>, 2 * unicorn::kBoards> made_;
+    std::array<std::unique_ptr<Bench>, std::size_t{2} * unicorn::kBoards> made_;
 };
 
 struct CaseResult {
@@ -81,7 +81,7 @@ using ListTamper = std::function<void(const memory::WritableRam& ram, const Case
 class Checker {
   public:
     // Error: no machine can be made.
-    static Result<Checker> create(std::shared_ptr<const Target> target);
+    static Result<Checker> create(const std::shared_ptr<const Target>& target);
 
     [[nodiscard]] const Target& target() const { return *target_; }
     // For the case generator. The machines are made alike, so this does not fail where create()
@@ -101,7 +101,8 @@ class Checker {
     Result<CaseResult> run(const Case& run, const Options& options);
 
   private:
-    Checker(std::shared_ptr<const Target> target) : target_(target), benches_(target) {}
+    explicit Checker(const std::shared_ptr<const Target>& target)
+        : target_(target), benches_(target) {}
 
     std::shared_ptr<const Target> target_;
     Benches benches_;

@@ -52,9 +52,9 @@ void add(Tally& tally, const Case& made, CaseResult& result) {
 
 }  // namespace
 
-Result<Session> Session::create(std::shared_ptr<const Target> target,
+Result<Session> Session::create(const std::shared_ptr<const Target>& target,
                                 const GeneratorOptions& options) {
-    Result<Checker> checker = Checker::create(std::move(target));
+    Result<Checker> checker = Checker::create(target);
     if (!checker) {
         return checker.error();
     }

@@ -43,7 +43,7 @@ struct Tally {
 class Session {
   public:
     // Error: no machine can be made.
-    static Result<Session> create(std::shared_ptr<const Target> target,
+    static Result<Session> create(const std::shared_ptr<const Target>& target,
                                   const GeneratorOptions& options);
 
     // Cases [first, first + count) are added to `tally`. Error: the rig's own.

@@ -247,6 +247,20 @@ Stop RelocateMachine::Impl::run(std::uint64_t begin, std::uint64_t target, std::
 }
 
 Stop RelocateMachine::Impl::forward(std::vector<Step>* steps, std::vector<TracedWrite>* writes) {
+    if (steps != nullptr && engine->has_translated()) {
+        // A new engine costs a few milliseconds, to make an old one forget its code 100.
+        Status ready = start_engine();
+        if (ready) {
+            ready = enter(p0);
+        }
+        if (!ready) {
+            Stop stop;
+            stop.reason = StopReason::kFault;
+            stop.what = ready.error().message();
+            engine_is_spoilt = true;
+            return stop;
+        }
+    }
     return run(p0.rip, start, steps, writes);
 }
 
