@@ -37,6 +37,7 @@ enum class Abi : std::uint8_t {
 struct Version {
     unsigned major = 0;
     unsigned minor = 0;
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 trips over a rewritten "<"
     auto operator<=>(const Version&) const = default;
 };
 std::string to_string(Version version);

@@ -31,7 +31,7 @@ Result<Bench*> Benches::get(unsigned variant, bool large) {
     std::vector<Gpa> arena;
     for (const memory::RamRegion& region : board.arena) {
         for (std::uint64_t at = 0; at < region.length.raw; at += kPageSize) {
-            arena.push_back(Gpa{region.gpa.raw + at});
+            arena.emplace_back(region.gpa.raw + at);
         }
     }
     std::sort(arena.begin(), arena.end());

@@ -199,7 +199,7 @@ class Maker {
                 cursor = entry.page().raw;
             } else {
                 if (random_.one_in(2)) {
-                    pages.push_back(Gpa{cursor});
+                    pages.emplace_back(cursor);
                 }
                 if (random_.one_in(4)) {
                     pages.push_back(entry.page());

@@ -264,7 +264,7 @@ bool CaseRun::fell_off_swap_page(const unicorn::Stop& stop) const {
 
 Status CaseRun::go_back() {
     accept_differences();  // what the callee did, rightly or not, is where the model starts from
-    const Status moved =
+    Status moved =
         relocate::relocate_in_order(bench_.expected_ram, moves_, board_.swap_page, action());
     if (!moved) {
         return moved;
@@ -377,7 +377,7 @@ Status CaseRun::compare(Stop stop, Leg leg) {
     for (unsigned rule = 0; rule < relocate::kRules; ++rule) {
         result_.used[rule] |= compared->used[rule];
     }
-    differing_ = std::move(compared->excused);
+    differing_ = std::move(compared.value().excused);
     for (const memory::PageDifference& difference : compared->differences) {
         differing_.push_back(gpa_of(difference.pfn));
     }

@@ -19,7 +19,7 @@ class FramePool {
     FramePool(std::span<const memory::RamRegion> regions, Random& random) : random_(random) {
         for (const memory::RamRegion& region : regions) {
             for (std::uint64_t at = 0; at < region.length.raw; at += kPageSize) {
-                frames_.push_back(Gpa{region.gpa.raw + at});
+                frames_.emplace_back(region.gpa.raw + at);
             }
         }
         std::sort(frames_.begin(), frames_.end());
