@@ -159,7 +159,7 @@ std::uint64_t MutationPlan::instructions_executed() const {
         [this](const Instruction& instruction) { return executed[instruction.offset]; }));
 }
 
-Result<MutationPlan> plan_mutants(std::shared_ptr<const Target> target, std::uint64_t seed) {
+Result<MutationPlan> plan_mutants(const std::shared_ptr<const Target>& target, std::uint64_t seed) {
     Result<std::vector<Instruction>> code = disassemble(*target);
     if (!code) {
         return code.error();

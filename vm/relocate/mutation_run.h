@@ -56,7 +56,7 @@ struct MutationPlan {
 };
 
 // Error: the rig's own; the real code itself must not fail any of the cases.
-Result<MutationPlan> plan_mutants(std::shared_ptr<const Target> target, std::uint64_t seed);
+Result<MutationPlan> plan_mutants(const std::shared_ptr<const Target>& target, std::uint64_t seed);
 
 // Mutants [first, first + count). Error: no process can be made.
 Result<std::vector<MutantResult>> run_mutants(const MutationPlan& plan, std::uint64_t first,

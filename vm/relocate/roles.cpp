@@ -11,7 +11,7 @@ namespace {
 
 using memory::hex;
 
-Role plain(std::string item, Gpa page) { return {item, item + " " + hex(page.raw), false}; }
+Role plain(const std::string& item, Gpa page) { return {item, item + " " + hex(page.raw), false}; }
 
 bool among(const std::vector<Gpa>& pages, Gpa page) {
     return std::find(pages.begin(), pages.end(), page) != pages.end();

@@ -90,7 +90,7 @@ class Shrinker {
         for (const Finding& finding : result->findings) {
             if (finding.known == nullptr && finding.same_kind(wanted_)) {
                 best_.finding = finding;
-                best_.result = std::move(*result);
+                best_.result = *result;
                 best_.run = std::move(candidate);
                 return true;
             }

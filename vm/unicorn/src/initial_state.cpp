@@ -177,7 +177,7 @@ CpuState call_32(std::byte* stack, const RelocateCode& code, const Layout& layou
 
 Status write_system_pages(const memory::WritableRam& ram, const RelocateCode& code,
                           const Layout& layout) {
-    const Status fits = check_blob(code);
+    Status fits = check_blob(code);
     if (!fits) {
         return fits;
     }
@@ -195,7 +195,7 @@ Status write_system_pages(const memory::WritableRam& ram, const RelocateCode& co
     }
     for (const auto& [mappings, tables] :
          {std::pair(&layout.kernel, &board.kernel_tables), {&layout.kexec, &board.table_pages}}) {
-        const Status built = build_tables(ram, layout.paging, *mappings, *tables);
+        Status built = build_tables(ram, layout.paging, *mappings, *tables);
         if (!built) {
             return built;
         }

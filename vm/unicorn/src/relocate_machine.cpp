@@ -343,7 +343,7 @@ Status RelocateMachine::prepare(const Call& call) {
     const bool renew = self.engine_is_spoilt || self.engine->has_traced() || !self.code_is_intact();
     self.restore_system_pages();
     if (renew) {
-        const Status started = self.start_engine();
+        Status started = self.start_engine();
         if (!started) {
             return started;
         }
