@@ -13,6 +13,7 @@ import jumpback_relocate
 from harness.progress import Progress
 from harness.relocate import cases, mutants, report, subject, text
 from harness.verdict import ExitStyle, Verdict, exit_code
+from harness.vmlinux_choice import unfit_for
 
 
 def _list_breaks(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
@@ -128,8 +129,9 @@ def relocate_check(
     git bisect run jumpback relocate-check --strict --exit-style bisect ~/src/linux
 
     Exit codes: 0 as the model says, or wrong as it is known to be (XFAIL); 1 wrong otherwise, or a
-    mutant that nobody can explain; 2 no such kernel, or one without relocate_kernel; 3 a known
-    defect of a kernel of the catalogue did not show (docs/exit-codes.md).
+    mutant that nobody can explain; 2 no such kernel, or one without relocate_kernel (for git
+    bisect: 125, skip); 3 a known defect of a kernel of the catalogue did not show
+    (docs/exit-codes.md).
     """
     if mutant_count is not None and (break_name or case is not None):
         raise click.UsageError("--mutants goes with neither --break nor --case")
@@ -137,14 +139,15 @@ def relocate_check(
         if case is not None:
             raise click.UsageError("--case needs the --seed of the run that it is a case of")
         seed = secrets.randbelow(2**32)
-    with Progress(quiet=quiet) as progress:
+    style = ExitStyle(exit_style)
+    with Progress(quiet=quiet) as progress, unfit_for(style):
         found = subject.find(vmlinux, arch, progress)
         if mutant_count is not None:
             verdict = _mutants(found, mutant_count, seed, as_json, progress)
         else:
             plan = cases.Plan(count, seed, pages, both_ways, break_name, case)
             verdict = _cases(found, plan, strict, as_json, progress)
-    sys.exit(exit_code(verdict, ExitStyle(exit_style), target_reached=True))
+    sys.exit(exit_code(verdict, style, target_reached=True))
 
 
 def _cases(

@@ -14,11 +14,10 @@ import click
 import jumpback_jump
 import jumpback_sequence
 
-import kernel
-from harness.errors import BuildError, UsageError
+from harness.errors import UsageError
 from harness.progress import Progress
 from harness.verdict import ExitStyle, Verdict, exit_code
-from kernel.selection import is_path
+from harness.vmlinux_choice import choose, unfit_for
 
 SCHEMA = "jumpback.sequence/1"
 
@@ -107,22 +106,6 @@ def overall(release: str, judged: list[Judged], *, catalogued: bool) -> tuple[Ve
             f"in all scenarios as a correct kernel, but for known faults ({pages})",
         )
     return Verdict.PASS, f"all {len(judged)} runs as a correct kernel"
-
-
-def _find(spec: str, arch: str) -> tuple[str, Path, bool]:
-    """Name and vmlinux of a file, a folder with one, or a kernel of the catalogue."""
-    path = Path(spec).expanduser()
-    if path.is_file():
-        return spec, path, False
-    if is_path(spec):
-        if not path.is_dir():
-            raise UsageError(f"{spec}: there is no such file or folder")
-        if not (path / "vmlinux").is_file():
-            raise UsageError(f"{path}: has no vmlinux; a kernel's build tree was expected")
-        return spec, path / "vmlinux", False
-    with Progress() as progress:
-        found = kernel.resolve(spec, arch, progress=progress)
-    return found.name, found.vmlinux, not found.variant
 
 
 def _step_text(step: jumpback_jump.TraceStep) -> str:
@@ -289,13 +272,10 @@ def sequence_check(
     kernel of the catalogue did not show (docs/exit-codes.md).
     """
     style = ExitStyle(exit_style)
-    try:
-        name, path, catalogued = _find(vmlinux, arch)
-        checked = check(name, path, strict=strict, catalogued=catalogued)
-    except UsageError as error:
-        if style is ExitStyle.BISECT:  # git would take a 2 for "bad"
-            raise BuildError(str(error)) from error
-        raise
+    with unfit_for(style):
+        with Progress() as progress:
+            choice = choose(vmlinux, arch, progress)
+        checked = check(choice.name, choice.vmlinux, strict=strict, catalogued=choice.catalogued)
     if as_json:
         click.echo(json.dumps(to_json(checked), indent=2))
     else:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import jumpback_relocate
 
-import kernel
 from harness.errors import UsageError
+from harness.vmlinux_choice import choose
 from kernel.progress import Progress
-from kernel.selection import is_path
 
 
 @dataclass(frozen=True)
@@ -30,22 +29,9 @@ def find(spec: str, arch: str, progress: Progress | None = None) -> Subject:
 
     Raises UsageError where there is no such file, or none that can be checked, and KernelError.
     """
-    path = Path(spec).expanduser()
-    if path.is_file():
-        return _opened(spec, path, catalogued=False)
-    if is_path(spec):
-        if not path.is_dir():
-            raise UsageError(f"{spec}: there is no such file or folder")
-        if not (path / "vmlinux").is_file():
-            raise UsageError(f"{path}: has no vmlinux; a kernel's build tree was expected")
-        return _opened(spec, path / "vmlinux", catalogued=False)
-    found = kernel.resolve(spec, arch, progress=progress)
-    return _opened(found.name, found.vmlinux, catalogued=not found.variant)
-
-
-def _opened(name: str, vmlinux: Path, *, catalogued: bool) -> Subject:
+    choice = choose(spec, arch, progress)
     try:
-        target = jumpback_relocate.Target.open(vmlinux)
+        target = jumpback_relocate.Target.open(choice.vmlinux)
     except jumpback_relocate.RelocateError as error:
         raise UsageError(str(error)) from error
-    return Subject(name, vmlinux, target.arch, catalogued, target)
+    return Subject(choice.name, choice.vmlinux, target.arch, choice.catalogued, target)

@@ -26,7 +26,8 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "command",
     "demo,run,run hibernate-disk,list,kernel,kernel build,kernel list,kernel check,kernel prune,"
-    "image,image show,image verify,image diff,report,report show,bench,doctor,test".split(","),
+    "image,image show,image verify,image diff,report,report show,bench,doctor,test,"
+    "relocate-check,sequence-check,run kexec-load".split(","),
 )
 def test_every_command_explains_itself(command: str) -> None:
     ran = _run(*command.split(), "--help")

@@ -111,6 +111,8 @@ def test_a_folder_without_vmlinux_is_named(tmp_path: Path) -> None:
     ran = run(tmp_path)
     assert ran.returncode == 2
     assert f"{tmp_path}: has no vmlinux" in ran.stderr
+    # git bisect would take a 2 for "bad".
+    assert run(tmp_path, "--exit-style", "bisect").returncode == 125
 
 
 def finding(stop: str = "P1", item: str = "source", known: jr.Defect | None = None) -> jr.Finding:
