@@ -49,6 +49,8 @@ Dir::Cache::srcpkgcache "";
 Acquire::Retries "3";
 """
 
+# Check-Valid-Until: a mirror may stand still (a snapshot, a copy behind a firewall), and sid's lists
+# expire within days. Signatures are checked all the same; an old list can only name older kernels.
 _STANZA = """\
 Types: deb
 URIs: {uri}
@@ -57,7 +59,8 @@ Components: main
 Architectures: {architecture}
 Targets: Packages
 Signed-By: {keyring}
-{extra}
+Check-Valid-Until: no
+
 """
 
 
@@ -99,8 +102,6 @@ class PrivateApt:
                 suites=" ".join(suites),
                 architecture=self.architecture,
                 keyring=KEYRING,
-                # A snapshot is meant to be old.
-                extra="Check-Valid-Until: no\n" if "snapshot.debian.org" in uri else "",
             )
             for uri, suites in by_mirror.items()
         ]
