@@ -49,8 +49,8 @@ Dir::Cache::srcpkgcache "";
 Acquire::Retries "3";
 """
 
-# Check-Valid-Until: a mirror may stand still (a snapshot, a copy behind a firewall), and sid's lists
-# expire within days. Signatures are checked all the same; an old list can only name older kernels.
+# Check-Valid-Until: a mirror may stand still (a snapshot, a copy behind a firewall), and lists of
+# sid expire within days. Signatures are checked all the same; an old list only names older kernels.
 _STANZA = """\
 Types: deb
 URIs: {uri}
