@@ -57,7 +57,9 @@ def run(target: str, pattern: str, seconds: float) -> list[dict[str, Any]]:
         )
         if answer.returncode != 0:
             raise InfraError(f"{program} failed:\n{answer.stderr[-2000:]}")
-        records: list[dict[str, Any]] = json.loads(Path(out.name).read_text())["benchmarks"]
+        text = Path(out.name).read_text()
+    # Nothing is written if no benchmark matches: of kernels that are not built, for one.
+    records: list[dict[str, Any]] = json.loads(text)["benchmarks"] if text else []
     for record in records:
         if record.get("error_occurred"):
             raise InfraError(f"{record['name']}: {record.get('error_message', 'failed')}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from harness.cli.output import outlive_readers
 from harness.errors import JumpbackError, UsageError
 from harness.verdict import ExitStyle, Verdict, exit_code
 from kernel.errors import KernelError
@@ -88,6 +89,7 @@ def run() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means it
         signal.signal(signal.SIGHUP, _terminated)
+    outlive_readers()
     try:
         main.main(prog_name="jumpback", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -110,10 +112,6 @@ def run() -> None:
     except KeyboardInterrupt:
         print("jumpback: interrupted; machines stopped, artifacts kept", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output went away (`jumpback … | head`): nobody is left to talk to.
-        sys.stderr.close()
-        sys.exit(0)
     except Exception:
         # A bug of ours must not look like a failed proof (1), least of all to git bisect.
         traceback.print_exc()

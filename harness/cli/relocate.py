@@ -9,6 +9,7 @@ import sys
 
 import click
 import jumpback_relocate
+from click.core import ParameterSource
 
 from harness.progress import Progress
 from harness.relocate import cases, mutants, report, subject, text
@@ -64,12 +65,16 @@ def _list_breaks(ctx: click.Context, param: click.Parameter, wanted: bool) -> No
     help="Whether the callee comes back.",
 )
 @click.option(
-    "--case", "case", type=click.IntRange(min=0), metavar="I", help="Lay this one case open."
+    "--case",
+    type=click.IntRange(min=0, max=2**64 - 2),
+    metavar="I",
+    help="Lay this one case open.",
 )
 @click.option(
     "--break",
     "break_name",
-    default="",
+    type=click.Choice([fault["name"] for fault in jumpback_relocate.breaks()]),
+    default=None,
     metavar="NAME",
     help="Put this fault in: the check must end FAIL.",
 )
@@ -106,7 +111,7 @@ def relocate_check(
     pages: int,
     both_ways: bool,
     case: int | None,
-    break_name: str,
+    break_name: str | None,
     mutant_count: int | None,
     strict: bool,
     as_json: bool,
@@ -126,15 +131,16 @@ def relocate_check(
     jumpback relocate-check ~/src/linux           a build tree, or its vmlinux
     jumpback relocate-check 7.2 --break gdt-not-restored
     jumpback relocate-check 7.2 --mutants 500
-    git bisect run jumpback relocate-check --strict --exit-style bisect ~/src/linux
+    git bisect run sh -c 'make -j"$(nproc)" vmlinux || exit 125
+        exec /path/to/jumpback relocate-check --strict --exit-style bisect .'
 
     Exit codes: 0 as the model says, or wrong as it is known to be (XFAIL); 1 wrong otherwise, or a
-    mutant that nobody can explain; 2 no such kernel, or one without relocate_kernel (for git
-    bisect: 125, skip); 3 a known defect of a kernel of the catalogue did not show
-    (docs/exit-codes.md).
+    mutant that nobody can explain; 2 no such file, or one without relocate_kernel; 3 a known defect
+    of a kernel of the catalogue, or a fault that was put in, did not show; 9 no such kernel in the
+    catalogue. For git bisect 2 of a file and 9 are 125: skip (docs/exit-codes.md).
     """
-    if mutant_count is not None and (break_name or case is not None):
-        raise click.UsageError("--mutants goes with neither --break nor --case")
+    if mutant_count is not None:
+        _refuse_beside_mutants()
     if seed is None:
         if case is not None:
             raise click.UsageError("--case needs the --seed of the run that it is a case of")
@@ -145,17 +151,24 @@ def relocate_check(
         if mutant_count is not None:
             verdict = _mutants(found, mutant_count, seed, as_json, progress)
         else:
-            plan = cases.Plan(count, seed, pages, both_ways, break_name, case)
-            verdict = _cases(found, plan, strict, as_json, progress)
+            plan = cases.Plan(count, seed, pages, both_ways, break_name or "", case, strict)
+            verdict = _cases(found, plan, as_json, progress)
     sys.exit(exit_code(verdict, style, target_reached=True))
 
 
-def _cases(
-    found: subject.Subject, plan: cases.Plan, strict: bool, as_json: bool, progress: Progress
-) -> Verdict:
+def _refuse_beside_mutants() -> None:
+    """Each mutant is held to cases of its own, chosen so that they take every path."""
+    given = click.get_current_context().get_parameter_source
+    for name in ("count", "pages", "both_ways", "case", "break_name", "strict"):
+        if given(name) is ParameterSource.COMMANDLINE:
+            option = {"count": "cases", "break_name": "break", "both_ways": "one-way"}
+            raise click.UsageError(f"--mutants does not go with --{option.get(name, name)}")
+
+
+def _cases(found: subject.Subject, plan: cases.Plan, as_json: bool, progress: Progress) -> Verdict:
     total = plan.cases if plan.case is None else 1
     progress.start(f"{total} cases of {found.name}, seed {plan.seed}", total)
-    checked = cases.run(found, plan, strict=strict, tick=progress.update)
+    checked = cases.run(found, plan, tick=progress.update)
     progress.done()
     if as_json:
         click.echo(json.dumps(report.to_json(checked), indent=2))

@@ -95,7 +95,7 @@ class CallChecks:
                 tamper.at_refused(session.site)
             after = self._image_words(keeper)
             session.site.undo()
-        check = Check(REFUSED, ORACLE, before == after)
+        check = Check(REFUSED, ORACLE, bool(before) and before == after)
         check.compared = sum(len(words) for _, words in before)
         check.detail = f"{check.compared} words of it after {len(calls)} refused calls"
         for number, ((gpa, old), (_, new)) in enumerate(zip(before, after)):

@@ -72,6 +72,15 @@ def installed(view: GuestView, crash: bool = False) -> int:
 
 def read_kimage(view: GuestView, address: int, call: Call) -> Kimage:
     """Raises BadKimage if it is not the image that ``call`` makes."""
+    if address == 0:
+        raise BadKimage(f"kexec_image is empty, though the call {call.name!r} returned success")
+    try:
+        return _read(view, address, call)
+    except jumpback_memory.MemoryModelError as error:
+        raise BadKimage(f"struct kimage at {address:#x} leads out of memory: {error}") from error
+
+
+def _read(view: GuestView, address: int, call: Call) -> Kimage:
     words = view.words(address, _LISTS)
     found = {"start": words[_START], "nr_segments": words[_NR]}
     wanted = {"start": call.entry, "nr_segments": call.number}

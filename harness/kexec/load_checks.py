@@ -46,7 +46,11 @@ class LoadChecks:
             if not self._loaded(call.name, session.make([call])):
                 return None
             with session.life.paused():
-                image = read_kimage(view, installed(view), call)
+                try:
+                    image = read_kimage(view, installed(view), call)
+                except BadKimage as error:
+                    self._no_image(call.name, error)
+                    return None
                 sources = [source for _, source in session.model.read(view, image).moves]
             session.make([UNLOAD])
         return overlapping(sources, view.ram_bytes, session.context.random)
@@ -80,8 +84,7 @@ class LoadChecks:
         try:
             image = read_kimage(view, installed(view), shape.call)
         except BadKimage as error:
-            finding = session.finding(ORACLE, f"load {shape.name}", str(error))
-            session.record(Check(WELL_FORMED, ORACLE, False, findings=[finding]))
+            self._no_image(shape.name, error)
             return
         for tamper in self._tampers(shape):
             session.site.shape, session.site.image = shape, image
@@ -94,6 +97,10 @@ class LoadChecks:
         for check in checks:
             check.seconds = (time.monotonic() - began) / len(checks)
             session.record(check)
+
+    def _no_image(self, load: str, error: BadKimage) -> None:
+        finding = self._session.finding(ORACLE, f"load {load}", str(error))
+        self._session.record(Check(WELL_FORMED, ORACLE, False, findings=[finding]))
 
     def _predict(
         self, shape: Shape, image: Kimage, checker: ListChecker, trace: AllocationTrace

@@ -27,6 +27,7 @@ class Plan:
     both_ways: bool = True
     break_name: str = ""
     case: int | None = None
+    strict: bool = False  # known defects are failures
 
 
 @dataclass
@@ -45,9 +46,7 @@ class Checked:
     others: list[int] = field(default_factory=list)  # first cases of other kinds of difference
 
 
-def run(
-    subject: Subject, plan: Plan, *, strict: bool, tick: Callable[[int], None] | None = None
-) -> Checked:
+def run(subject: Subject, plan: Plan, *, tick: Callable[[int], None] | None = None) -> Checked:
     """``tick`` hears how many cases are done.
 
     Raises UsageError where this kernel has no place for the break, InfraError.
@@ -65,7 +64,10 @@ def run(
             shown = [(index, session.show(index)) for index in different[:1]]
     except jr.RelocateError as error:
         raise InfraError(str(error)) from error
-    verdict, reason = judge(tally, strict=strict, catalogued=subject.catalogued)
+    verdict, reason = judge(tally, strict=plan.strict, catalogued=subject.catalogued)
+    if plan.break_name and not tally["failed"]:
+        verdict = Verdict.XPASS
+        reason = f"{plan.break_name} was not noticed: no case of this run can show it"
     checked = Checked(subject, plan, tally, verdict, reason, seconds, target.changed)
     checked.shown, checked.others = shown, different[1:] if plan.case is None else []
     if plan.break_name and tally["failures"]:
@@ -130,9 +132,13 @@ def _different(failures: list[jr.FailedCase]) -> list[int]:
     """The first case of each kind of difference."""
     seen: dict[tuple[str, str], int] = {}
     for failure in failures:
-        first = news(failure["findings"])[0]
-        seen.setdefault((first["stop"], first["item"]), failure["case"])
+        seen.setdefault(_first_kind(failure), failure["case"])
     return list(seen.values())
+
+
+def _first_kind(failure: jr.FailedCase) -> tuple[str, str]:
+    first = news(failure["findings"])[0]
+    return first["stop"], first["item"]
 
 
 def _add(total: jr.Tally, more: jr.Tally) -> None:
@@ -149,8 +155,10 @@ def _add(total: jr.Tally, more: jr.Tally) -> None:
             kinds[name] = kinds.get(name, 0) + number
     _add_defects(total["defects"], more["defects"])
     _add_rules(total["rules"], more["rules"])
-    room = 16 - len(total["failures"])
-    total["failures"] += more["failures"][: max(room, 0)]
+    for failure in more["failures"]:
+        kinds_so_far = {_first_kind(kept) for kept in total["failures"]}
+        if len(total["failures"]) < jr.KEPT_FAILURES or _first_kind(failure) not in kinds_so_far:
+            total["failures"].append(failure)
     kept = {_kind(example) for example in total["examples"]}
     total["examples"] += [example for example in more["examples"] if _kind(example) not in kept]
 

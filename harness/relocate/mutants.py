@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jumpback_relocate as jr
 
@@ -26,6 +26,7 @@ class MutationRun:
     instructions: int
     executed: int
     results: list[jr.MutantResult]
+    left_out: list[str] = field(default_factory=list)  # functions that no case runs
 
     @property
     def caught(self) -> list[jr.MutantResult]:
@@ -73,4 +74,6 @@ def run(
                 tick(len(results))
     except jr.RelocateError as error:
         raise InfraError(str(error)) from error
-    return MutationRun(subject, seed, plan.cases, plan.instructions, plan.executed, results)
+    return MutationRun(
+        subject, seed, plan.cases, plan.instructions, plan.executed, results, plan.left_out
+    )

@@ -57,6 +57,7 @@ def mutants_to_json(run: MutationRun) -> dict[str, Any]:
         "seed": run.seed,
         "cases": run.cases,
         "instructions": {"all": run.instructions, "executed": run.executed},
+        "left_out": run.left_out,
         "caught": len(run.caught),
         "mutants": run.results,
     }

@@ -28,6 +28,8 @@ def command(subject: Subject, plan: Plan, case: int) -> str:
         words.append("--one-way")
     if plan.break_name:
         words.append(f"--break {plan.break_name}")
+    if plan.strict:
+        words.append("--strict")
     return " ".join([*words, f"--case {case}"])
 
 
@@ -184,6 +186,8 @@ def render_mutants(run: MutationRun) -> Iterator[str]:
         f"{tried} mutants of seed {run.seed}, each held to {run.cases} cases, which execute "
         f"{run.executed} of {run.instructions} instructions"
     )
+    if run.left_out:
+        yield f"  left out, as no case runs them: {', '.join(run.left_out)}"
     yield f"  caught: {len(run.caught)} of {tried} ({_percent(len(run.caught), tried)})"
     executed = [result for result in run.results if result["executed"]]
     yield (

@@ -183,6 +183,14 @@ def test_another_image_is_refused() -> None:
             read_kimage(view, _IMAGE, call)
 
 
+def test_no_image_and_one_that_leads_nowhere_are_refused() -> None:
+    view = Image("x86_64", 0).view()
+    with pytest.raises(BadKimage, match="kexec_image is empty"):
+        read_kimage(view, 0, CALL)
+    with pytest.raises(BadKimage, match="leads out of memory"):
+        read_kimage(view, 1 << 40, CALL)
+
+
 def test_broken_control_pages_are_refused() -> None:
     no_list = Image("x86_64", 0)
     no_list.memory.put(no_list.head, 0, 0)

@@ -36,21 +36,20 @@ SHIPPED = [
     ("7.2", "x86_64", set()),
     ("7.3", "x86_64", set()),
 ]
-# Where each fault, built into a kernel, must be seen first, and what it must be likened to.
+# What each fault, built into a kernel, must be likened to. Where it must be seen first is the same
+# as for the break of this name; wrong-swap-page has none.
 BUILT_BROKEN = {
-    "7.2+gdt-not-restored": ("P3", {"gdtr.base", "gdtr.limit"}, "B7"),
-    "6.12+gdt-not-restored": ("P3", {"gdtr.base", "gdtr.limit"}, "B7"),
-    "7.2+callee-stack-past-swap-page": ("P1", {"rsp"}, "B5"),
-    "7.2+preserve-flag-lost": ("P3", {"destination", "source"}, "B8"),
-    "7.2+wrong-swap-page": ("P1", {"fault"}, "B8"),
-    "7.2+no-zero-word": ("P1", {"rsp"}, "B6"),
-    "7.2+swap-becomes-copy": ("P1", {"source", "destination"}, None),
-    "7.2+last-indirection-entry-dropped": (
-        "P1",
-        {"source", "destination", "page onto itself", "page of no list"},
-        None,
-    ),
+    "7.2+gdt-not-restored": "B7",
+    "6.12+gdt-not-restored": "B7",
+    "7.2+callee-stack-past-swap-page": "B5",
+    "7.2+preserve-flag-lost": "B8",
+    "7.2+wrong-swap-page": "B8",
+    "7.2+no-zero-word": "B6",
+    "7.2+swap-becomes-copy": None,
+    "7.2+last-indirection-entry-dropped": None,
 }
+PLACES = {fault["name"]: (fault["stop"], fault["items"]) for fault in jr.breaks()}
+PLACES["wrong-swap-page"] = ("P1", ["fault"])
 
 
 @cache
@@ -62,9 +61,7 @@ def subject(version: str, arch: str = "x86_64") -> Subject:
 
 
 def check(kernel: Subject, count: int = 1500, name: str = "", **more: Any) -> cases.Checked:
-    return cases.run(
-        kernel, cases.Plan(count, SEED, jr.MOST_PAGES, True, name, **more), strict=False
-    )
+    return cases.run(kernel, cases.Plan(count, SEED, jr.MOST_PAGES, True, name, **more))
 
 
 @pytest.mark.parametrize(("version", "arch", "defects"), SHIPPED)
@@ -90,6 +87,8 @@ def test_a_break_is_caught_and_blamed_in_the_right_place(
 ) -> None:
     kernel = subject(version, arch)
     without = {"gdt-not-restored", "preserve-flag-lost"}
+    if arch == "i386":
+        without.add("cache-flush-lost")
     if version != "7.2" and fault["name"] in without:
         with pytest.raises(UsageError, match=fault["name"]):
             check(kernel, name=fault["name"])
@@ -108,14 +107,18 @@ def test_a_break_is_caught_and_blamed_in_the_right_place(
 
 @pytest.mark.parametrize("name", BUILT_BROKEN)
 def test_a_kernel_built_with_the_fault_is_caught_and_blamed(name: str) -> None:
-    stop, items, like = BUILT_BROKEN[name]
+    stop, items = PLACES[name.split("+")[1]]
+    like = BUILT_BROKEN[name]
     checked = check(subject(name), 3000)
     assert checked.verdict is Verdict.FAIL
-    for failure in checked.tally["failures"]:
-        first = cases.news(failure["findings"])[0]
+    firsts = [cases.news(failure["findings"])[0] for failure in checked.tally["failures"]]
+    for first in firsts:
         assert first["stop"] == stop and first["item"] in items, first
-        if like is not None:
-            assert first["resembles"] is not None and first["resembles"]["id"] == like, first
+    if like is not None:
+        # All but chained lists, where pages of several moves may look like anything.
+        likened = [each["resembles"] for each in firsts if each["resembles"] is not None]
+        assert {defect["id"] for defect in likened} == {like}
+        assert len(likened) > 0.8 * len(firsts)
     explanation = checked.shown[0][1]["explanation"]
     assert explanation["blame"] and explanation["trace"]
 
@@ -156,7 +159,7 @@ def test_the_same_seed_makes_the_same_cases() -> None:
     kernel = subject("7.2")
     first, second = check(kernel, 300), check(kernel, 300)
     assert first.tally == second.tally
-    one = cases.run(kernel, cases.Plan(1, SEED, jr.MOST_PAGES, case=37), strict=False)
+    one = cases.run(kernel, cases.Plan(1, SEED, jr.MOST_PAGES, case=37))
     whole = check(kernel, 38)
     assert one.tally["pages"] <= whole.tally["pages"]
     assert one.shown[0][0] == 37 and not one.shown[0][1]["failed"]
@@ -216,7 +219,7 @@ def test_the_command_line_says_the_same(tmp_path: Path) -> None:
     again = next(line for line in bad.stdout.splitlines() if line.strip().startswith("again: "))
     repeated = run(*again.split("relocate-check ", 1)[1].split())
     assert repeated.returncode == 1 and "P1 source of move" in repeated.stdout
-    for wanted in ("expected ", "found ", "swap_pages", "SOURCE ", "every failure is seen first"):
+    for wanted in ("expected ", "found ", "swap_pages", "SOURCE ", "\nevery failure is seen first"):
         assert wanted in bad.stdout
     random = run(vmlinux, "--cases", "10")
     assert random.returncode == 0 and "of seed " in random.stdout
@@ -235,16 +238,41 @@ def test_strict_and_bisect_make_a_known_defect_bad() -> None:
 
 def test_ctrl_c_ends_it_cleanly() -> None:
     words = [sys.executable, "-m", "harness", "relocate-check", str(subject("7.2").vmlinux)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*words, "--cases", "100000000"],
         cwd=TREE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr is not None
-    assert "cases of" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+        # Children of a background job inherit that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert "cases of" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert out == "" and "interrupted" in err and "Traceback" not in err
+
+
+def test_a_reader_that_goes_away_does_not_change_the_verdict() -> None:
+    words = [sys.executable, "-m", "harness", "relocate-check", str(subject("7.2").vmlinux)]
+    for more, code in ((["--cases", "100"], 0), (["--break", "swap-becomes-copy"], 1)):
+        with subprocess.Popen(
+            [*words, "--seed", "5", "--quiet", *more],
+            cwd=TREE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.close()
+            assert process.wait(60) == code
+
+
+def test_a_break_that_nothing_can_show_is_told() -> None:
+    vmlinux = str(subject("7.2").vmlinux)
+    ran = run(vmlinux, "--break", "swap-becomes-copy", "--pages", "0", "--cases", "50")
+    assert ran.returncode == 3
+    assert "XPASS: swap-becomes-copy was not noticed" in ran.stdout

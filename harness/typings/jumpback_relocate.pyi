@@ -71,7 +71,7 @@ class Tally(TypedDict):
     callees: dict[str, int]
     defects: list[ShownDefect]
     rules: list[Rule]
-    failures: list[FailedCase]  # the first 16
+    failures: list[FailedCase]  # the first ones, and the first of each further kind
     examples: list[Finding]  # of each known defect
 
 class ListLine(TypedDict):
@@ -131,6 +131,7 @@ class MutantResult(TypedDict):
     why: str
 
 MOST_PAGES: int
+KEPT_FAILURES: int  # a tally has these, and the first of each further kind
 
 class Target:
     """The code of one kernel. ``generation``: the version whose rules it is held to."""
@@ -173,6 +174,9 @@ class MutationPlan:
     @property
     def executed(self) -> int:
         """Instructions that some case executes."""
+    @property
+    def left_out(self) -> list[str]:
+        """Functions in which no case executes anything; they are not mutated or counted."""
     def run(self, first: int, count: int) -> list[MutantResult]: ...
 
 def breaks() -> list[Break]: ...

@@ -39,8 +39,8 @@ struct Defect {
     std::string_view page;  // docs/findings/..., or empty
 
     [[nodiscard]] bool in(const Generation& generation) const {
-        return isa == generation.isa && since <= generation.version &&
-               (!until || generation.version < *until);
+        return isa == generation.isa && since <= generation.release &&
+               (!until || generation.release < *until);
     }
 };
 

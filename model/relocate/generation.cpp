@@ -12,6 +12,7 @@ namespace {
 constexpr Generation x86_64_row(Version version) {
     Generation row;
     row.version = version;
+    row.release = version;
     row.plain_swaps = true;
     row.control_pages = 2;
     if (version >= Version{6, 1}) {
@@ -41,6 +42,7 @@ constexpr Generation i386_row(Version version) {
     Generation row;
     row.isa = Isa::kI386;
     row.version = version;
+    row.release = version;
     row.abi = Abi::kI386;
     row.plain_swaps = true;
     return row;

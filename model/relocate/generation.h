@@ -69,7 +69,8 @@ enum class SavedWords : std::uint8_t {
 
 struct Generation {
     Isa isa = Isa::kX86_64;
-    Version version;
+    Version version;  // the row's
+    Version release;  // of the kernel that is judged by this row, which defects depend on
     Abi abi = Abi::kPageList;
     bool plain_swaps = false;   // a plain kexec swaps pages as a jump does; false: one copy a page
     bool gdt_reloaded = false;  // GDTR = saved_context's before the return to C
@@ -81,10 +82,6 @@ struct Generation {
     bool debug_tables = false;        // GDT and IDT of its own in the control page, for the callee
     bool cet_cleared = false;         // CR4.CET goes before CR0.WP
     bool global_pages_off = false;    // CR4.PGE goes right after CR3 is switched
-
-    // Plain kexec: a zero word above the stack pointer at image->start. True of every row: the
-    // releases without it (defects.h, B6) have none.
-    bool zero_word = true;
 
     // The callee runs in long mode on identity-mapped tables (x86_64) or with paging off (i386).
     [[nodiscard]] bool paging_off() const { return isa == Isa::kI386; }

@@ -163,6 +163,16 @@ Result<Broken> no_zero_word(const Target& target, const Code& code, std::string_
     return without(target, *zero);
 }
 
+Result<Broken> cache_flush_lost(const Target& target, const Code& code, std::string_view name) {
+    const Instruction* flush = code.find("identity_mapped", [](const Instruction& instruction) {
+        return instruction.mnemonic == "wbinvd";
+    });
+    if (flush == nullptr) {
+        return not_here(name, "identity_mapped has no wbinvd; i386 never flushes caches");
+    }
+    return without(target, *flush);
+}
+
 // One word of a list page.
 std::byte* word_at(const memory::WritableRam& ram, const Case& run, std::uint64_t index,
                    std::uint64_t bytes) {
@@ -210,7 +220,8 @@ const std::vector<Break>& breaks() {
         {"swap-becomes-copy",
          "destinations are not copied back to their sources",
          Stop::kCallee,
-         {"source"}},
+         // The other two in chained lists, where a page meets several moves.
+         {"source", "destination", "page onto itself"}},
         {"swap-page-as-source",
          "a SOURCE word of the list names the swap page",
          Stop::kCallee,
@@ -219,7 +230,7 @@ const std::vector<Break>& breaks() {
          "the last entry of every full list page is not acted on",
          Stop::kCallee,
          // A dropped DESTINATION that was the first: the copy goes to frame 0, which is no RAM.
-         {"destination", "source", "page onto itself", "page of no list", "fault"}},
+         {"destination", "source", "page onto itself", "page of no list", "list page", "fault"}},
         {"gdt-not-restored",
          "the GDT is not loaded before the return to C (B7)",
          Stop::kCaller,
@@ -232,11 +243,15 @@ const std::vector<Break>& breaks() {
         {"preserve-flag-lost",
          "pages are not swapped back (B8)",
          Stop::kCaller,
-         {"destination", "source"}},
+         {"destination", "source", "page onto itself"}},
         {"no-zero-word",
          "no zero word above the stack pointer on a plain kexec (B6)",
          Stop::kCallee,
          {"rsp", "esp"}},
+        {"cache-flush-lost",
+         "caches are not flushed before pages are moved, though memory encryption asks for it",
+         Stop::kCallee,
+         {"wbinvd before pages are moved"}},
     };
     return all;
 }
@@ -266,6 +281,9 @@ Result<Broken> apply_break(const Target& target, std::string_view name) {
     }
     if (name == "no-zero-word") {
         return no_zero_word(target, *code, name);
+    }
+    if (name == "cache-flush-lost") {
+        return cache_flush_lost(target, *code, name);
     }
     std::string known;
     for (const Break& entry : breaks()) {

@@ -7,9 +7,12 @@ namespace jumpback::relocate_check {
 
 Result<Checker> Checker::create(const std::shared_ptr<const Target>& target) {
     Checker checker(target);
-    const Result<Bench*> first = checker.benches_.get(0, false);
-    if (!first) {
-        return first.error();
+    for (unsigned variant = 0; variant < unicorn::kBoards; ++variant) {
+        const Result<Bench*> bench = checker.benches_.get(variant, false);
+        if (!bench) {
+            return Error{target->code.release + ", machine layout " + std::to_string(variant),
+                         bench.error().message()};
+        }
     }
     return checker;
 }
@@ -27,7 +30,14 @@ Result<CaseResult> Checker::run(const Case& run, const Options& options) {
     if (!bench) {
         return bench.error();
     }
-    return CaseRun(*target_, **bench, run, options).go();
+    constexpr std::uint64_t kRecorded = 128;
+    Traces record;
+    Options chosen = options;
+    if (options.record_some && options.traces == nullptr && run.index < kRecorded &&
+        run.pages() <= 1) {
+        chosen.traces = &record;
+    }
+    return CaseRun(*target_, **bench, run, chosen).go();
 }
 
 std::vector<kimage::Move> moves_of(const std::vector<kimage::Entry>& entries) {

@@ -80,12 +80,12 @@ using ListTamper = std::function<void(const memory::WritableRam& ram, const Case
 
 class Checker {
   public:
-    // Error: no machine can be made.
+    // Makes a machine of each layout. Error: one cannot be made for this code.
     static Result<Checker> create(const std::shared_ptr<const Target>& target);
 
     [[nodiscard]] const Target& target() const { return *target_; }
-    // For the case generator. The machines are made alike, so this does not fail where create()
-    // did not.
+    // For the case generator. A large machine differs from the small one of its layout in the
+    // number of its frames only.
     const unicorn::Board& board(unsigned variant, bool large);
 
     // The frames of that machine's cases, as contents.h numbers them.
@@ -95,6 +95,8 @@ class Checker {
         bool both_ways = true;
         ListTamper tamper;
         Traces* traces = nullptr;  // filled if given; such a run is slow
+        // Small ones of the first cases are run with a record: only there the cache flush shows.
+        bool record_some = false;
     };
     // Errors are the rig's own: the machine cannot be set up, or does not stand at P0 as the model
     // has it.

@@ -55,7 +55,12 @@ void send(int to, const void* data, std::size_t size) {
     const rlimit none{0, 0};
     setrlimit(RLIMIT_CORE, &none);
     for (std::size_t item = first; item < count; ++item) {
-        ChildAnswer answer = work(item);
+        ChildAnswer answer;
+        try {
+            answer = work(item);
+        } catch (...) {  // out of memory: this copy of the caller must not go on with its work
+            _exit(1);
+        }
         answer.text.resize(std::min<std::size_t>(answer.text.size(), kMostText));
         const Header header{static_cast<std::uint32_t>(item),
                             static_cast<std::uint32_t>(answer.text.size()), answer.code};

@@ -22,8 +22,9 @@ enum class SourceOrder { kScattered, kAscending, kAsDestinations };
 class RandomFrames final : public kimage::FrameSource {
   public:
     RandomFrames(std::vector<Gpa> frames, kimage::Word word) : frames_(std::move(frames)) {
-        // Below every kernel's limit for control pages, above all RAM of the machine.
-        control_ = Pfn{word == kimage::Word::k64 ? std::uint64_t{1} << 33 : 0xbfff0};
+        // No frame of any machine: far above all RAM; on i386, where control pages must be below
+        // PAGE_OFFSET, in the hole at 640 KiB.
+        control_ = Pfn{word == kimage::Word::k64 ? std::uint64_t{1} << 33 : 0xa0};
     }
     std::optional<Pfn> next(const kimage::FrameRequest& request) override {
         (void)request;

@@ -15,7 +15,9 @@ constexpr std::uint64_t kLookedAt = 4000;  // cases from which the plan picks
 constexpr std::uint64_t kFewPages = 5;     // of a picked case, unless its list is long
 constexpr std::size_t kLongLists = 3;      // lists of several pages
 constexpr std::size_t kMostCases = 64;
-constexpr unsigned kSecondsPerMutant = 20;  // then the child is taken for hung
+// Then the child is taken for hung. Far longer than any host needs: the watchdog of the machine, in
+// CPU time, ends what loops.
+constexpr unsigned kSecondsPerMutant = 120;
 
 // What tells one case from another as far as paths through the code go.
 using Shape = std::tuple<bool, bool, bool, bool, CalleeKind, unsigned, std::uint64_t>;
@@ -95,6 +97,32 @@ std::string first_difference(const std::vector<std::string>& real, const CaseRes
     return "";
 }
 
+// The function that an instruction belongs to.
+std::string function_at(const Target& target, std::uint64_t offset) {
+    const std::string name = target.name_at(offset);
+    return name.substr(0, name.find('+'));
+}
+
+// Takes functions away of which nothing was executed.
+void leave_out_what_never_runs(MutationPlan& plan) {
+    std::set<std::string> run;
+    for (const Instruction& instruction : plan.code) {
+        if (plan.executed[instruction.offset]) {
+            run.insert(function_at(*plan.target, instruction.offset));
+        }
+    }
+    std::set<std::string> not_run;
+    std::erase_if(plan.code, [&](const Instruction& instruction) {
+        const std::string function = function_at(*plan.target, instruction.offset);
+        if (run.contains(function)) {
+            return false;
+        }
+        not_run.insert(function);
+        return true;
+    });
+    plan.left_out.assign(not_run.begin(), not_run.end());
+}
+
 // In the child.
 MutantResult try_mutant(const MutationPlan& plan, const Mutant& mutant) {
     MutantResult out{mutant, Fate::kUnexplained, plan.target->name_at(mutant.offset), ""};
@@ -167,6 +195,10 @@ Result<MutationPlan> plan_mutants(const std::shared_ptr<const Target>& target, s
     GeneratorOptions options;
     options.seed = seed;
     options.pages = kSmallPages;
+    const Status rehearsed = rehearse(target, options, nullptr);
+    if (!rehearsed) {
+        return rehearsed.error();
+    }
     Result<Session> session = Session::create(target, options);
     if (!session) {
         return session.error();
@@ -201,6 +233,7 @@ Result<MutationPlan> plan_mutants(const std::shared_ptr<const Target>& target, s
         }
         plan.recorded.push_back(std::move(traces));
     }
+    leave_out_what_never_runs(plan);
     return plan;
 }
 

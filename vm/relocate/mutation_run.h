@@ -41,7 +41,9 @@ struct MutantResult {
 // The cases, and what they show on the real code.
 struct MutationPlan {
     std::shared_ptr<const Target> target;
-    std::vector<Instruction> code;
+    std::vector<Instruction> code;  // of the functions in which a case executes anything
+    // Functions in which none does (what 6.16 and later run on an exception): not mutated.
+    std::vector<std::string> left_out;
     std::vector<Case> cases;
     std::vector<std::vector<std::string>> shown;  // by case: the differences, known ones too
     // Cases that a mutant runs with a record of its instructions, too, which is slow: what is

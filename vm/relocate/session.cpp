@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
+#include "vm/relocate/child.h"
+
 namespace jumpback::relocate_check {
 namespace {
-
-constexpr std::size_t kKeptFailures = 16;
 
 void keep_example(Tally& tally, const Finding& finding) {
     const auto same = [&](const Finding& kept) {
@@ -14,6 +14,16 @@ void keep_example(Tally& tally, const Finding& finding) {
     };
     if (std::none_of(tally.known_examples.begin(), tally.known_examples.end(), same)) {
         tally.known_examples.push_back(finding);
+    }
+}
+
+void keep_failure(Tally& tally, FailedCase failed) {
+    const auto same = [&](const FailedCase& kept) {
+        return kept.first_news().same_kind(failed.first_news());
+    };
+    if (tally.failures.size() < kKeptFailures ||
+        std::none_of(tally.failures.begin(), tally.failures.end(), same)) {
+        tally.failures.push_back(std::move(failed));
     }
 }
 
@@ -39,9 +49,7 @@ void add(Tally& tally, const Case& made, CaseResult& result) {
         ++tally.clean;
     } else if (result.failed()) {
         ++tally.failed;
-        if (tally.failures.size() < kKeptFailures) {
-            tally.failures.push_back({made.index, std::move(result.findings)});
-        }
+        keep_failure(tally, {made.index, std::move(result.findings)});
     } else {
         ++tally.known;
         for (const Finding& finding : result.findings) {
@@ -51,6 +59,39 @@ void add(Tally& tally, const Case& made, CaseResult& result) {
 }
 
 }  // namespace
+
+const Finding& FailedCase::first_news() const {
+    return *std::find_if(findings.begin(), findings.end(),
+                         [](const Finding& finding) { return finding.known == nullptr; });
+}
+
+Status rehearse(const std::shared_ptr<const Target>& target, const GeneratorOptions& options,
+                const ListTamper& tamper) {
+    constexpr std::uint64_t kCases = 64;  // of each layout and way
+    constexpr unsigned kSeconds = 300;    // the watchdog ends what loops long before
+    const auto work = [&](std::size_t) {
+        ChildAnswer answer;
+        Result<Session> session = Session::create(target, options);
+        Tally tally;
+        Status done = success();
+        if (session) {
+            session.value().tamper_with(tamper);
+            done = session.value().run(0, kCases, tally);
+        } else {
+            done = session.error();
+        }
+        answer.text = done ? "" : done.error().message();
+        return answer;
+    };
+    const Result<std::vector<ChildAnswer>> answers = run_in_children(1, kSeconds, work);
+    if (!answers) {
+        return answers.error();
+    }
+    if (!answers->front().text.empty()) {
+        return Error{"relocate_kernel of " + target->code.release, answers->front().text};
+    }
+    return success();
+}
 
 Result<Session> Session::create(const std::shared_ptr<const Target>& target,
                                 const GeneratorOptions& options) {
@@ -74,6 +115,7 @@ Status Session::run(std::uint64_t first, std::uint64_t count, Tally& tally) {
     Checker::Options options;
     options.both_ways = options_.both_ways;
     options.tamper = tamper_;
+    options.record_some = true;
     for (std::uint64_t index = first; index < first + count; ++index) {
         const Case made = make(index);
         Result<CaseResult> result = checker_.run(made, options);

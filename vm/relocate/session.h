@@ -17,7 +17,12 @@ namespace jumpback::relocate_check {
 struct FailedCase {
     std::uint64_t index = 0;
     std::vector<Finding> findings;
+
+    // The first one that no known defect explains; a failed case has one.
+    [[nodiscard]] const Finding& first_news() const;
 };
+
+inline constexpr std::size_t kKeptFailures = 16;
 
 struct Tally {
     std::uint64_t cases = 0;
@@ -36,9 +41,16 @@ struct Tally {
     // By relocate::Rule: cases in which the rule held, and in which it excused something.
     std::array<std::uint64_t, relocate::kRules> offered{};
     std::array<std::uint64_t, relocate::kRules> used{};
-    std::vector<FailedCase> failures;     // the first ones
+    // The first kKeptFailures, and beyond these the first case of each further kind, told by the
+    // first finding that no known defect explains.
+    std::vector<FailedCase> failures;
     std::vector<Finding> known_examples;  // one for each defect
 };
+
+// Runs a few cases in a child process: damaged code may bring the emulator down, and a run of many
+// cases has no other process than the caller's. Error: the child died, or what Session::run says.
+Status rehearse(const std::shared_ptr<const Target>& target, const GeneratorOptions& options,
+                const ListTamper& tamper);
 
 class Session {
   public:

@@ -47,7 +47,7 @@ class Survivor {
             return say(result, Fate::kUnexplained, "its runs cannot be traced");
         }
         if (other_path_) {
-            if (path_differs_invisibly_) {
+            if (path_differs_invisibly_ && !other_writes_) {
                 return say(
                     result, Fate::kSameValue,
                     "differs in " + *path_differs_invisibly_ + " only, which no emulator shows");

@@ -75,6 +75,7 @@ Result<Target> Target::from(const Vmlinux& vmlinux) {
         return Error{vmlinux.path(), rules.error().message()};
     }
     target.generation = *generation->generation;
+    target.generation.release = *relocate::parse_version(target.code.release);
     target.note = generation->note;
     target.rules = rules->rules;
     collect_symbols(vmlinux, target);

@@ -48,10 +48,14 @@ bool send(int to, const std::string& text) {
     if (null >= 0) {
         ::dup2(null, STDERR_FILENO);
     }
-    const Result<std::string> result = work();
-    const std::string answer =
-        result ? kValue + *result : kError + result.error().where + '\0' + result.error().what;
-    ::_exit(send(to, answer) ? 0 : 1);
+    try {
+        const Result<std::string> result = work();
+        const std::string answer =
+            result ? kValue + *result : kError + result.error().where + '\0' + result.error().what;
+        ::_exit(send(to, answer) ? 0 : 1);
+    } catch (...) {  // out of memory: this copy of the caller must not go on with its work
+        ::_exit(1);
+    }
 }
 
 // Everything until the child closes its end. False: the deadline passed.

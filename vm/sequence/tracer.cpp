@@ -244,6 +244,9 @@ bool Tracer::special_instruction(Gva at) {
     }
     if (opcode == kFarJump && !is64) {
         std::uint32_t target = 0;
+        if (start + 1 + sizeof target > code.size()) {
+            return false;
+        }
         std::memcpy(&target, code.data() + start + 1, sizeof(target));
         cpu_.jump(Gva{target});
         return true;

@@ -62,6 +62,14 @@ std::vector<Segment> segments_of(const Triples& triples) {
 std::vector<Segment> buildable_segments(const LoadRules& rules, const KernelSetup& setup,
                                         const Triples& triples) {
     std::vector<Segment> out = segments_of(triples);
+    const std::uint64_t most = rules.word_max();
+    for (std::size_t index = 0; index < out.size(); ++index) {
+        const Segment& segment = out[index];
+        if (std::max({segment.bufsz, segment.mem.raw, segment.memsz}) > most) {
+            throw KimageError({"segment[" + std::to_string(index) + "]",
+                               "has a number that is wider than this architecture's words"});
+        }
+    }
     require(check_addresses(rules, setup, out));
     require(check_overlaps(rules, out));
     require(check_buffers(out));

@@ -34,7 +34,20 @@ TEST(Defects, AgreeWithTheGenerations) {
             << to_string(row.isa) << " " << to_string(row.version);
         EXPECT_EQ(row.reentry_slot, known_defect(row, Sign::kNoReentrySlot) == nullptr)
             << to_string(row.isa) << " " << to_string(row.version);
-        EXPECT_EQ(row.zero_word, known_defect(row, Sign::kNoZeroWord) == nullptr);
+    }
+}
+
+// A release between two rows is judged by a row, but has its own defects.
+TEST(Defects, DependOnTheReleaseAndNotOnTheRow) {
+    Generation between = *find_generation("6.16.3", Isa::kX86_64, Abi::kFlags).value().generation;
+    EXPECT_EQ(between.version, (Version{6, 18}));
+    EXPECT_EQ(known_defect(between, Sign::kNoZeroWord), nullptr);
+    between.release = {6, 16};
+    ASSERT_NE(known_defect(between, Sign::kNoZeroWord), nullptr);
+    EXPECT_EQ(known_defect(between, Sign::kNoZeroWord)->id, "B6");
+    for (const Version mended : {Version{6, 13}, Version{6, 18}, Version{7, 2}}) {
+        between.release = mended;
+        EXPECT_EQ(known_defect(between, Sign::kNoZeroWord), nullptr) << to_string(mended);
     }
 }
 

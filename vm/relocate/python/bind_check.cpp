@@ -187,7 +187,7 @@ class PyTarget {
 class PySession {
   public:
     PySession(const PyTarget& target, std::uint64_t seed, std::uint64_t pages, bool both_ways)
-        : session_(unwrap(Session::create(target.target(), {seed, pages, both_ways}))) {
+        : session_(unwrap(rehearsed(target, {seed, pages, both_ways}))) {
         session_.tamper_with(target.tamper());
     }
 
@@ -206,6 +206,7 @@ class PySession {
         Checker::Options options;
         options.both_ways = session_.options().both_ways;
         options.tamper = session_.tamper();
+        options.record_some = true;
         const Case made = session_.make(index);
         const CaseResult result = unwrap(checker.run(made, options));
         py::dict out;
@@ -235,6 +236,14 @@ class PySession {
     }
 
   private:
+    static Result<Session> rehearsed(const PyTarget& target, const GeneratorOptions& options) {
+        const py::gil_scoped_release release;
+        const Status done = rehearse(target.target(), options, target.tamper());
+        if (!done) {
+            return done.error();
+        }
+        return Session::create(target.target(), options);
+    }
     const relocate::Generation& generation() { return session_.checker().target().generation; }
     Session session_;
 };
@@ -306,6 +315,7 @@ void bind_check(py::module_& module) {
         .def("show", &PySession::show, py::arg("case"));
     module.def("breaks", &list_of_breaks);
     module.attr("MOST_PAGES") = kLargePages;
+    module.attr("KEPT_FAILURES") = kKeptFailures;
 }
 
 }  // namespace jumpback::relocate_check::python

@@ -43,6 +43,7 @@ void bind_mutants(py::module_& module) {
         .def_property_readonly("cases", [](const MutationPlan& self) { return self.cases.size(); })
         .def_property_readonly("instructions",
                                [](const MutationPlan& self) { return self.code.size(); })
+        .def_property_readonly("left_out", [](const MutationPlan& self) { return self.left_out; })
         .def_property_readonly("executed", &MutationPlan::instructions_executed)
         .def(
             "run",

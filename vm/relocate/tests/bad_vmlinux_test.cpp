@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "vm/relocate/session.h"
 #include "vm/relocate/target.h"
 #include "vm/tests/elf_builder.h"
 
@@ -150,6 +151,45 @@ TEST(SoundVmlinuxTest, WithoutDamageBothConventionsAreTaken) {
     EXPECT_EQ(now->generation.abi, relocate::Abi::kFlags);
     EXPECT_EQ(now->places_in_control_page().code_size.raw, 0x2c0U);
     EXPECT_FALSE(now->debug_gdt().has_value());
+}
+
+// What passes for a kernel, and has code or addresses that no kernel has.
+TEST(HostileVmlinuxTest, CodeWhereLargePagesAreMapped) {
+    Builder elf = sound();
+    constexpr std::uint64_t kLow = 0x3000;
+    elf.sections[0].address = kLow;
+    for (auto& one : elf.symbols) {
+        one.value = one.value < kBase + 0x3000 ? one.value - kBase + kLow : one.value;
+    }
+    const Result<Target> target = open(elf);
+    ASSERT_TRUE(target.ok()) << target.error().message();
+    const auto checker = Checker::create(std::make_shared<const Target>(*target));
+    ASSERT_FALSE(checker.ok());
+    EXPECT_NE(checker.error().message().find("page tables"), std::string::npos)
+        << checker.error().message();
+}
+
+TEST(HostileVmlinuxTest, ACallerInTheWayOfOneLayout) {
+    Builder elf = sound();
+    symbol(elf, "machine_kexec").value = 0xffff888180005000;  // where layout 1 has its control page
+    const Result<Target> target = open(elf);
+    ASSERT_TRUE(target.ok()) << target.error().message();
+    const auto checker = Checker::create(std::make_shared<const Target>(*target));
+    ASSERT_FALSE(checker.ok());
+    EXPECT_NE(checker.error().message().find("machine layout 1"), std::string::npos)
+        << checker.error().message();
+}
+
+TEST(HostileVmlinuxTest, CodeThatBringsTheEmulatorDown) {
+    Builder elf = sound();
+    elf.sections[0].data[0x1000] = std::byte{0xff};  // a far jump to a register: Unicorn aborts
+    elf.sections[0].data[0x1001] = std::byte{0xe8};
+    const Result<Target> target = open(elf);
+    ASSERT_TRUE(target.ok()) << target.error().message();
+    const Status done = rehearse(std::make_shared<const Target>(*target), {}, nullptr);
+    ASSERT_FALSE(done.ok());
+    EXPECT_NE(done.error().message().find("the emulator died"), std::string::npos)
+        << done.error().message();
 }
 
 TEST(SoundVmlinuxTest, AVersionWithoutARowIsTakenForItsNeighbourAndSaysSo) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "vm/text.h"
+
 namespace jumpback::unicorn {
 
 namespace {
@@ -75,6 +77,9 @@ class Builder {
                 const bool top_of_pae = paging_ == Paging::kPae && level == 3;
                 entry = tables_[used_++].raw | (top_of_pae ? kPresent : format_.table_flags);
                 put(table, index(mapping.va, level), entry);
+            } else if ((entry & kLarge) != 0 && level > 1) {
+                return Error{"page tables", "a large page is mapped where a table for address " +
+                                                hex(mapping.va) + " must stand"};
             }
             table = Gpa{entry & ~(kPageSize - 1)};
         }

@@ -27,23 +27,21 @@ std::string hex(std::uint64_t value) {
 }
 
 // Symbols whose address lies in [begin, end), by name.
-std::map<std::string, std::uint64_t> offsets_of(const Vmlinux& vmlinux, std::uint64_t begin,
-                                                std::uint64_t end) {
-    std::map<std::string, std::uint64_t> found;
+std::vector<Symbol> symbols_in(const Vmlinux& vmlinux, std::uint64_t begin, std::uint64_t end) {
+    std::vector<Symbol> found;
     for (const Symbol& symbol : vmlinux.table().sorted()) {
         if (!symbol.absolute && !symbol.percpu && symbol.address.raw >= begin &&
             symbol.address.raw < end && !symbol.name.empty()) {
-            found.emplace(symbol.name, symbol.address.raw - begin);
+            found.push_back(symbol);
         }
     }
     return found;
 }
 
-bool is_label(const std::string& name) {
-    static constexpr std::array<std::string_view, 7> kLabels = {
-        "relocate_kernel", "relocate_range",          "identity_mapped", "virtual_mapped",
-        "swap_pages",      "kexec_debug_exc_vectors", "exc_handler"};
-    return std::find(kLabels.begin(), kLabels.end(), name) != kLabels.end();
+// SYM_DATA makes objects; code has no type (SYM_CODE_START) or is a function.
+bool is_data(const Symbol& symbol) {
+    return symbol.kind == SymbolKind::object ||
+           std::find(kNeededData.begin(), kNeededData.end(), symbol.name) != kNeededData.end();
 }
 
 // The Kconfig line of an option in the embedded .config; nothing if the kernel embeds none.
@@ -82,9 +80,9 @@ Status read_copied(const Vmlinux& vmlinux, RelocateCode& code) {
         return end.error();
     }
     code.code_size = *end;
-    for (const auto& [name, offset] :
-         offsets_of(vmlinux, code.begin.raw, code.begin.raw + code.code_size)) {
-        code.labels.emplace(name, offset);
+    for (const Symbol& symbol :
+         symbols_in(vmlinux, code.begin.raw, code.begin.raw + code.code_size)) {
+        code.labels.emplace(symbol.name, symbol.address.raw - code.begin.raw);
     }
     if (code.convention == Convention::kX86_64PageList &&
         code.begin.raw % kPageBytes + kControlCodeMax > kPageBytes) {
@@ -120,12 +118,13 @@ Status read_sections(const Vmlinux& vmlinux, const Symbol& start, RelocateCode& 
     }
     code.blob = std::move(blob).value();
     code.code_size = size;
-    for (const auto& [name, offset] : offsets_of(vmlinux, code.begin.raw, end->address.raw)) {
-        if (is_label(name)) {
-            code.labels.emplace(name, offset);
-        } else if (name != "__relocate_kernel_start") {
-            code.data.emplace(name, offset);
+    for (const Symbol& symbol : symbols_in(vmlinux, code.begin.raw, end->address.raw)) {
+        const std::uint64_t offset = symbol.address.raw - code.begin.raw;
+        if (is_data(symbol)) {
+            code.data.emplace(symbol.name, offset);
             code.code_size = std::min(code.code_size, offset);
+        } else if (symbol.name != "__relocate_kernel_start") {
+            code.labels.emplace(symbol.name, offset);
         }
     }
     for (const char* name : kNeededData) {
