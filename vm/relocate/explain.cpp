@@ -57,8 +57,7 @@ std::optional<std::uint64_t> partner_of(std::span<const kimage::Move> moves, std
 
 class TraceView {
   public:
-    TraceView(const Target& target, const Trace& trace, const Roles& roles)
-        : target_(target), trace_(trace), roles_(roles) {
+    TraceView(const Target& target, const Trace& trace, const Roles& roles) : roles_(roles) {
         for (std::size_t at = 0; at < trace.steps.size(); ++at) {
             const unicorn::Step& step = trace.steps[at];
             if (!lines_.empty() && lines_.back().link == step.link &&
@@ -105,8 +104,6 @@ class TraceView {
         return after == lines_.begin() ? nullptr : &*std::prev(after);
     }
 
-    const Target& target_;
-    const Trace& trace_;
     const Roles& roles_;
     std::vector<TraceLine> lines_;
 };
