@@ -62,7 +62,7 @@ bool names_frame(std::span<const kimage::Move> moves, Gpa frame) {
 
 Status relocate_in_order(const WritableRam& ram, std::span<const kimage::Move> moves, Gpa swap_page,
                          Action action) {
-    const Status sound = check_frames(ram, moves, swap_page, action);
+    Status sound = check_frames(ram, moves, swap_page, action);
     if (!sound) {
         return sound;
     }
@@ -87,7 +87,7 @@ Status relocate(const WritableRam& ram, std::span<const kimage::Move> moves, Gpa
     if (action == Action::kCopy || moves.empty() || names_frame(moves, swap_page)) {
         return relocate_in_order(ram, moves, swap_page, action);
     }
-    const Status sound = check_frames(ram, moves, swap_page, action);
+    Status sound = check_frames(ram, moves, swap_page, action);
     if (!sound) {
         return sound;
     }
