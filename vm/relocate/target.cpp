@@ -131,8 +131,9 @@ relocate::Places Target::places_in_control_page() const {
     places.code_size = Bytes{code.blob.size()};
     if (generation.saved_words == relocate::SavedWords::kAt0x800) {
         // Seven words of x86_64 (+0x0 to +0x30), eight of i386 (+0x0 to +0x1c).
-        places.saved_words = {
-            {2048, generation.isa == Isa::kX86_64 ? 7 * kWordBytes : 8 * std::uint64_t{4}}};
+        places.saved_words = {{unicorn::kControlCodeMax, generation.isa == Isa::kX86_64
+                                                             ? 7 * kWordBytes
+                                                             : 8 * std::uint64_t{4}}};
         return places;
     }
     for (const std::string_view name : kSavedWords) {

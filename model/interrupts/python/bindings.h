@@ -7,34 +7,17 @@
 
 #include <cstdint>
 #include <map>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "model/interrupts/machine.h"
 #include "model/interrupts/sequence.h"
-#include "model/result.h"
+#include "model/python/model_error.h"
 
 namespace jumpback::interrupts::python {
 
-// Becomes the Python exception InterruptModelError with .where and .what.
-class ModelError : public std::runtime_error {
-  public:
-    explicit ModelError(Error error)
-        : std::runtime_error(error.message()), error_(std::move(error)) {}
-    [[nodiscard]] const Error& error() const { return error_; }
-
-  private:
-    Error error_;
-};
-
-template <typename T>
-T take(Result<T> result) {
-    if (!result) {
-        throw ModelError(result.error());
-    }
-    return std::move(result).value();
-}
+using jumpback::python::ModelError;  // becomes InterruptModelError
+using jumpback::python::take;
 
 Path path_of(const std::string& name);
 std::map<std::string, std::uint64_t> values(const Hardware& hardware);

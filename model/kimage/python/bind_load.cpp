@@ -63,7 +63,7 @@ py::dict check(const std::string& release, const std::string& arch, const py::di
 
 Lookup lookup_of(const std::string& name) {
     if (name != "linear" && name != "hashed") {
-        throw KimageError({"lookup \"" + name + "\"", "is not known: linear or hashed"});
+        throw ModelError({"lookup \"" + name + "\"", "is not known: linear or hashed"});
     }
     return name == "linear" ? Lookup::kLinear : Lookup::kHashed;
 }

@@ -11,9 +11,9 @@ constexpr unsigned kOrderLimit = 12;
 
 void require(const LoadVerdict& verdict) {
     if (!verdict.ok()) {
-        throw KimageError({"segments", verdict.text + " (check " +
-                                           std::string(name_of(verdict.check)) +
-                                           "): no kernel comes to build a list of them"});
+        throw ModelError({"segments", verdict.text + " (check " +
+                                          std::string(name_of(verdict.check)) +
+                                          "): no kernel comes to build a list of them"});
     }
 }
 
@@ -21,7 +21,7 @@ void require(const LoadVerdict& verdict) {
 
 void Settings::done() const {
     if (taken_ != values_.size()) {
-        throw KimageError(
+        throw ModelError(
             {name_, "has a key that is not known here, among " +
                         py::cast<std::string>(py::repr(py::list(values_.attr("keys")())))});
     }
@@ -66,8 +66,8 @@ std::vector<Segment> buildable_segments(const LoadRules& rules, const KernelSetu
     for (std::size_t index = 0; index < out.size(); ++index) {
         const Segment& segment = out[index];
         if (std::max({segment.bufsz, segment.mem.raw, segment.memsz}) > most) {
-            throw KimageError({"segment[" + std::to_string(index) + "]",
-                               "has a number that is wider than this architecture's words"});
+            throw ModelError({"segment[" + std::to_string(index) + "]",
+                              "has a number that is wider than this architecture's words"});
         }
     }
     require(check_addresses(rules, setup, out));
@@ -91,9 +91,9 @@ std::vector<Allocation> allocations_of(
     out.reserve(list.size());
     for (const auto& [first, order] : list) {
         if (order >= kOrderLimit || first >> (64 - kPageShift) != 0) {
-            throw KimageError({"allocation " + std::to_string(out.size()),
-                               "is of order " + std::to_string(order) + " at pfn " +
-                                   std::to_string(first) + ": no page allocator gives that"});
+            throw ModelError({"allocation " + std::to_string(out.size()),
+                              "is of order " + std::to_string(order) + " at pfn " +
+                                  std::to_string(first) + ": no page allocator gives that"});
         }
         out.push_back({Pfn{first}, order});
     }

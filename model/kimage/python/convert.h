@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -21,28 +20,12 @@
 #include "model/kimage/load_rules.h"
 #include "model/kimage/segment_checks.h"
 #include "model/memory/guest_ram.h"
-#include "model/result.h"
+#include "model/python/model_error.h"
 
 namespace jumpback::kimage::python {
 
-// Becomes the Python exception KimageError with .where and .what.
-class KimageError : public std::runtime_error {
-  public:
-    explicit KimageError(Error error)
-        : std::runtime_error(error.message()), error_(std::move(error)) {}
-    [[nodiscard]] const Error& error() const { return error_; }
-
-  private:
-    Error error_;
-};
-
-template <typename T>
-T take(Result<T> result) {
-    if (!result) {
-        throw KimageError(result.error());
-    }
-    return std::move(result).value();
-}
+using jumpback::python::ModelError;  // becomes KimageError
+using jumpback::python::take;
 
 // A borrowed, contiguous buffer; holds the export while it lives.
 class InputBuffer {
@@ -109,9 +92,9 @@ class Settings {
                 }
                 into = pybind11::cast<T>(value);
             } catch (const pybind11::cast_error&) {
-                throw KimageError({std::string(name_) + "[\"" + key + "\"]",
-                                   "is " + pybind11::cast<std::string>(pybind11::repr(value)) +
-                                       ", expected " + wanted(into)});
+                throw ModelError({std::string(name_) + "[\"" + key + "\"]",
+                                  "is " + pybind11::cast<std::string>(pybind11::repr(value)) +
+                                      ", expected " + wanted(into)});
             }
         }
     }

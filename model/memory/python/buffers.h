@@ -9,35 +9,18 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <stdexcept>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "model/memory/compare.h"
 #include "model/memory/guest_ram.h"
-#include "model/result.h"
+#include "model/python/model_error.h"
 
 namespace jumpback::memory::python {
 
-// Becomes the Python exception MemoryModelError with .where and .what.
-class ModelError : public std::runtime_error {
-  public:
-    explicit ModelError(Error error)
-        : std::runtime_error(error.message()), error_(std::move(error)) {}
-    [[nodiscard]] const Error& error() const { return error_; }
-
-  private:
-    Error error_;
-};
-
-template <typename T>
-T take(Result<T> result) {
-    if (!result) {
-        throw ModelError(result.error());
-    }
-    return std::move(result).value();
-}
+using jumpback::python::ModelError;  // becomes MemoryModelError
+using jumpback::python::take;
 
 // A borrowed, contiguous, read-only buffer of any item type; holds the export while it lives.
 class InputBuffer {
