@@ -126,6 +126,7 @@ class Watch:
         # Guest physical, the image's entry; crashk_res.start comes first in it.
         self.page = self.kernel.number("crashk_res", guest.word) if what == "crash" else PAGE
         self.held: set[str] = set()  # breakpoints
+        self.cpu = 0  # that stopped at the last one
         self._like: ji.Machine | None = None  # the last capture with the kernel's facts
         self.labels: dict[str, int] = {"page": self.page}  # places without a symbol
 
@@ -159,16 +160,17 @@ class Watch:
                 # A crash tells of itself on the console, too, before or after the breakpoint.
                 event = self.life.wait((Breakpoint, Panic))
                 if isinstance(event, Breakpoint):
+                    self.cpu = event.cpu
                     return places[event.address]
 
-    # Registers and stack, at a function's first instruction
+    # Registers and stack of the CPU that stopped, at a function's first instruction
 
     def register(self, name: str) -> int:
-        value = self.life.registers(0).general[name]
+        value = self.life.registers(self.cpu).general[name]
         return value & (1 << 8 * self.guest.word) - 1
 
     def set_register(self, name: str, value: int) -> None:
-        self.life.write_register(0, name, value)
+        self.life.write_register(self.cpu, name, value)
 
     def arguments(self, count: int) -> tuple[int, ...]:
         """The first ones, 32 bits each: in registers on both architectures."""
@@ -256,7 +258,7 @@ class Caller:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._word = watch.guest.word
-        registers = watch.life.registers(0)
+        registers = watch.life.registers(watch.cpu)
         assert not registers.eflags & 1 << 9, "interrupts are on"
         self._home = registers.rip
         # Below the stack in use, aligned as at a call.
