@@ -137,7 +137,7 @@ def native_sanitized(shell: Shell) -> None:
 
 
 def unit(shell: Shell) -> None:
-    what = "not boots and not kernels"
+    what = "not boots and not kernels and not full"
     shell.run("/usr/bin/python3", "-m", "pytest", "-q", "-n", JOBS, "-m", what)
 
 
@@ -163,7 +163,7 @@ def kernels(shell: Shell) -> None:
 
 
 def boots(shell: Shell) -> None:
-    shell.run("/usr/bin/python3", "-m", "pytest", "-q", "-n", JOBS, "-m", "boots or kernels")
+    shell.run("/usr/bin/python3", "-m", "pytest", "-q", "-n", JOBS, "-m", "(boots or kernels) and not full")
 
 
 STEPS: dict[str, Callable[[Shell], None]] = {
