@@ -35,7 +35,7 @@ from harness.agent_state import (
     CpuState,
     DiskState,
     Hello,
-    HibernateResult,
+    AttemptResult,
     MemoryState,
     Nonce,
     TimerState,
@@ -173,40 +173,65 @@ class Agent(AgentLink):
             raise AgentProtocolError("guest agent, HIBERNATE: answered ok, but is not going")
         return request
 
-    def wait_resumed(self, request: str, timeout: float) -> HibernateResult:
+    def wait_resumed(self, request: str, timeout: float) -> AttemptResult:
         """Waits until the write of attempt ``request`` has come back, and says how.
 
         AgentReplaced: an agent answers that knows nothing of the attempt, so the guest has not been
         resumed but booted afresh.
         """
+        return self._wait_attempt("HIBERNATE", "resumed", request, timeout)
+
+    def last_hibernate(self, timeout: float = DEFAULT_TIMEOUT) -> AttemptResult:
+        return self._last_attempt("HIBERNATE", timeout)
+
+    def jump(self, timeout: float = DEFAULT_TIMEOUT) -> str:
+        """Has the guest jump into its loaded image, and returns as soon as it is about to, with the
+        attempt's id. The same object then talks to whichever kernel runs.
+        """
+        request, fields = self.ask("JUMP", timeout, ASK_AGAIN, {})
+        if fields.get("going") != "1":
+            raise AgentProtocolError("guest agent, JUMP: answered ok, but is not going")
+        return request
+
+    def wait_jumped(self, request: str, timeout: float) -> AttemptResult:
+        """Waits until reboot(LINUX_REBOOT_CMD_KEXEC) of attempt ``request`` has come back.
+
+        AgentReplaced: an agent answers that knows nothing of the jump, so another kernel runs.
+        """
+        return self._wait_attempt("JUMP", "jumped", request, timeout)
+
+    def last_jump(self, timeout: float = DEFAULT_TIMEOUT) -> AttemptResult:
+        return self._last_attempt("JUMP", timeout)
+
+    def _last_attempt(self, verb: str, timeout: float) -> AttemptResult:
+        asked = f"LAST-{verb}"
+        return _typed(asked, self.request(asked, timeout=timeout), AttemptResult.parse)
+
+    def _wait_attempt(self, verb: str, event: str, request: str, timeout: float) -> AttemptResult:
         end = time.monotonic() + timeout
         while True:
             left = max(0.05, end - time.monotonic())
             with contextlib.suppress(AgentTimeout):
-                result = self._attempt(request, min(left, ASK_AGAIN))
+                result = self._attempt(verb, request, min(left, ASK_AGAIN))
                 if not result.running:
                     return result
             left = end - time.monotonic()
             if left <= 0:
-                raise AgentTimeout(f"guest agent: not back from hibernation in {timeout:g} s")
+                raise AgentTimeout(f"guest agent: {verb} {request} not back in {timeout:g} s")
             with contextlib.suppress(AgentTimeout):
-                self.wait_event("resumed", min(left, 0.5), match=lambda f: f.get("id") == request)
+                self.wait_event(event, min(left, 0.5), match=lambda f: f.get("id") == request)
 
-    def _attempt(self, request: str, timeout: float) -> HibernateResult:
+    def _attempt(self, verb: str, request: str, timeout: float) -> AttemptResult:
         try:
-            result = self.last_hibernate(timeout)
+            result = self._last_attempt(verb, timeout)
         except AgentRefused as error:
             raise AgentReplaced(
-                f"guest agent: expected the end of hibernation {request}, but {error}: the guest "
+                f"guest agent: expected the end of {verb} {request}, but {error}: the guest "
                 "was booted afresh, or its agent died"
             ) from error
         if result.id != request:
-            raise AgentReplaced(f"guest agent: expected hibernation {request}, found {result.id}")
+            raise AgentReplaced(f"guest agent: expected {verb} {request}, found {result.id}")
         return result
-
-    def last_hibernate(self, timeout: float = DEFAULT_TIMEOUT) -> HibernateResult:
-        fields = self.request("LAST-HIBERNATE", timeout=timeout)
-        return _typed("LAST-HIBERNATE", fields, HibernateResult.parse)
 
     # Workloads
 

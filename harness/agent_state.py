@@ -78,13 +78,13 @@ class CpuProof:
 
 
 @dataclass(frozen=True)
-class HibernateResult:
-    """The last write of "disk" to /sys/power/state."""
+class AttemptResult:
+    """The last write of "disk" to /sys/power/state, or the last reboot(LINUX_REBOOT_CMD_KEXEC)."""
 
-    id: str  # of the HIBERNATE request
+    id: str  # of the HIBERNATE or JUMP request
     running: bool
     returned: bool
-    errno: int  # 0: the write succeeded, that is, the machine was resumed
+    errno: int  # 0: it succeeded, that is, the machine was resumed, or somebody jumped back
     error: str  # its name
     monotonic_before_ns: int
     boottime_before_ns: int
@@ -98,7 +98,7 @@ class HibernateResult:
         return self.returned and not self.running and self.errno == 0
 
     @classmethod
-    def parse(cls, fields: Fields) -> HibernateResult:
+    def parse(cls, fields: Fields) -> AttemptResult:
         return cls(
             id=fields.text("id"),
             running=fields.number("running") != 0,

@@ -23,6 +23,12 @@ from harness.errors import GuestBroken, InfraError
 from harness.machine import GuestSaid, Life
 
 
+_CALLS = {
+    "resumed": "the write to /sys/power/state",
+    "jumped": "reboot(LINUX_REBOOT_CMD_KEXEC)",
+}
+
+
 class GuestLink:
     """``life``: whose machine the guest lives in now. ``time_scale``: of all time limits."""
 
@@ -57,9 +63,8 @@ class GuestLink:
 
     def _tell(self, event: AgentEvent) -> None:
         fields = event.fields
-        if event.name == "resumed":
-            error = fields.get("error") or "success"
-            words = f"the write to /sys/power/state returned {error}"
+        if event.name in _CALLS:
+            words = f"{_CALLS[event.name]} returned {fields.get('error') or 'success'}"
         else:
             words = " ".join(f"{key}={value}" for key, value in fields.pairs)
         self.life.tell(GuestSaid(self.life.now(), event.name, words))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 
 import kernel
-from harness.agent_state import CounterState, HibernateResult
+from harness.agent_state import CounterState, AttemptResult
 from harness.context import RunContext
 from harness.faults.tamper import Tamper
 from harness.guest_image import build_guest
@@ -290,7 +290,7 @@ class HibernateStory:
             )
         )
 
-    def _wake(self, site: TamperSite) -> HibernateResult:
+    def _wake(self, site: TamperSite) -> AttemptResult:
         """From the restored CPU to the return of the write to /sys/power/state."""
         life = site.life
         with life.stage("wake", self._setup.limit("wake")):
@@ -300,7 +300,7 @@ class HibernateStory:
                 return agent.wait_resumed(site.hibernation, life.remaining())
 
     def _check(
-        self, site: TamperSite, before: CounterState, timer: str, result: HibernateResult
+        self, site: TamperSite, before: CounterState, timer: str, result: AttemptResult
     ) -> None:
         self._context.progress.start(f"cycle {site.cycle}: check", None)
         with site.life.stage("check", self._setup.limit("check")), site.guest.asking() as agent:

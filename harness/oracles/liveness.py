@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from harness.agent import Agent, AgentRefused
 from harness.agent_state import (
     CounterState,
-    HibernateResult,
+    AttemptResult,
     Nonce,
     TimerState,
     TmpfileState,
@@ -76,7 +76,7 @@ class LivenessChecks:
         self._life = life
         self._cycle = cycle
 
-    def hibernation(self, result: HibernateResult) -> Check:
+    def hibernation(self, result: AttemptResult) -> Check:
         """The write to /sys/power/state returned, and returned success."""
         problems = [] if result.good else [f"the write to /sys/power/state returned {result.error}"]
         return self._check("hibernation returned success", "life", "restore", problems, 1)
@@ -125,7 +125,7 @@ class LivenessChecks:
             compared += 1
         return self._check("workloads went on", "workload", "check", problems, compared)
 
-    def timer(self, name: str, result: HibernateResult) -> Check:
+    def timer(self, name: str, result: AttemptResult) -> Check:
         """Armed before the save, fired after the resume, and periodic ones tick."""
         deadline = time.monotonic() + min(TIMER_LIMIT, self._life.remaining())
         while True:

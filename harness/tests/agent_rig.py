@@ -35,7 +35,7 @@ class HostAgent:
         command = [
             str(build_agent()), *where, "--directory", str(folder),
             "--sys-power", str(self.power), "--hibernate-parameters", str(self.power),
-            "--cmdline", str(folder / "cmdline"),
+            "--cmdline", str(folder / "cmdline"), "--jump-file", str(folder / "jumps"),
         ]
         # fmt: on
         self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])

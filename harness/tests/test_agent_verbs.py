@@ -202,6 +202,28 @@ def test_a_mode_that_the_kernel_refuses_stops_before_going(host: HostAgent, agen
         agent.last_hibernate()
 
 
+def test_jump_answers_first_and_remembers_how_it_ended(host: HostAgent, agent: Agent) -> None:
+    with pytest.raises(AgentRefused, match="not jumped"):
+        agent.last_jump()
+    jumps = host.folder / "jumps"
+    os.mkfifo(jumps)  # the call does not come back before somebody reads
+    attempt = agent.jump()
+    assert agent.last_jump().running
+    with pytest.raises(AgentRefused) as refused:
+        agent.jump()
+    assert refused.value.code == "busy"
+    assert agent.hello().version == "1"  # another kernel's agent would be asked meanwhile
+    assert jumps.read_text() == "jump\n"
+    result = agent.wait_jumped(attempt, 10)
+    assert (result.good, result.id, result.errno) == (True, attempt, 0)
+    assert agent.wait_event("jumped", 5).fields.get("id") == attempt
+
+
+def test_a_refused_jump_is_told_with_its_error(host: HostAgent, agent: Agent) -> None:
+    result = agent.wait_jumped(agent.jump(), 10)  # there is no file to play it
+    assert (result.good, result.returned, result.error) == (False, True, "ENOENT")
+
+
 def test_a_fresh_agent_is_not_taken_for_a_resumed_one(host: HostAgent, agent: Agent) -> None:
     attempt = agent.hibernate("platform")
     agent.wait_resumed(attempt, 10)
