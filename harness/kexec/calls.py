@@ -38,22 +38,36 @@ def pattern(seed: int, offset: int, length: int) -> bytes:
 
 @dataclass(frozen=True)
 class Content:
-    """What a segment's buffer pointer points to: a pattern, or one of ``UNREADABLE``."""
+    """What a segment's buffer pointer points to: a pattern, bytes, or one of ``UNREADABLE``."""
 
     seed: int = 0
     readable: int | None = None  # bytes of the pattern that can be read, whole pages; None: all
-    pointer: str = ""  # one of UNREADABLE; "": the pattern
+    pointer: str = ""  # one of UNREADABLE; "": the pattern or the bytes
+    data: bytes | None = None  # these, and zeros behind them, instead of the pattern
+    path: str = ""  # of the guest's file that has ``data`` at ``offset``; "": the call has it
+    offset: int = 0
 
     @property
     def text(self) -> str:
-        cut = "" if self.readable is None else f"@{self.readable:#x}"
-        return self.pointer or f"p{self.seed}{cut}"
+        if self.pointer:
+            return self.pointer
+        if self.path:
+            return f"f{self.path}" + (f"@{self.offset:#x}" if self.offset else "")
+        if self.data is not None:
+            return f"x{self.data.hex()}"
+        return f"p{self.seed}" + ("" if self.readable is None else f"@{self.readable:#x}")
 
     def faults(self, length: int) -> bool:
         """Whether reading the first ``length`` bytes faults."""
         if length == 0:
             return False
         return bool(self.pointer) or (self.readable is not None and length > self.readable)
+
+    def bytes_at(self, offset: int, length: int) -> bytes:
+        """``offset``: a multiple of 8."""
+        if self.data is None:
+            return pattern(self.seed, offset, length)
+        return self.data[offset : offset + length].ljust(length, b"\0")
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ class Segment:
         """What page ``index`` holds once it is loaded: the buffer, and zeros behind it."""
         start = index * PAGE
         there = max(0, min(PAGE, self.bufsz - start))
-        return pattern(self.content.seed, start, there).ljust(PAGE, b"\0")
+        return self.content.bytes_at(start, there).ljust(PAGE, b"\0")
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,9 @@ def _hex(number: int) -> str:
 numbers = st.integers(0, (1 << 64) - 1)
 contents = st.one_of(
     st.builds(Content, seed=numbers),
+    st.builds(Content, seed=numbers, readable=st.sampled_from([PAGE, 3 * PAGE])),
+    st.builds(Content, data=st.binary(max_size=20)),
+    st.builds(Content, data=st.just(b""), path=st.just("/a/b.c"), offset=numbers),
     st.builds(Content, pointer=st.sampled_from(["null", "bad", "kernel"])),
 )
 segments = st.builds(Segment, mem=numbers, memsz=numbers, bufsz=numbers, content=contents)
@@ -101,8 +104,14 @@ def test_the_loader_reads_what_is_written(made: list[Call]) -> None:
         ("load seg=1:2:x", "BUFSZ"),
         ("load seg=1:2:3:p1@5", "whole pages"),
         ("load seg=1:2:3:what", "content is"),
+        ("load seg=1:2:3:f", "content is"),
+        ("load seg=1:2:3:f@0", "content is"),
+        ("load seg=1:2:3:f/a@b", "content is"),
+        ("load seg=1:2:3:x0", "content is"),
+        ("load seg=1:2:3:xAB", "content is"),
         ("load array=cut@33", "32 at most"),
         ("load array=p1", "array is null"),
+        ("load array=x01", "array is null"),
         ("load " + "seg=0:0 " * 33, "more than 32"),
     ],
 )
