@@ -53,13 +53,13 @@ def build_program(
     progress: Progress | None = None,
     cache: Cache | None = None,
 ) -> Path:
-    """The program of all C files in the folder ``sources``. ``title``: for the progress line.
+    """The program of all C and assembly files in the folder ``sources``. ``title``: for progress.
 
     Raises GuestImageError.
     """
     cache, progress = cache or Cache(), progress or Silent()
     flags = [*_FLAGS, *arch_flags(arch)]
-    units = sorted(sources.glob("*.c"))
+    units = sorted([*sources.glob("*.c"), *sources.glob("*.S")])
     parts: list[str | bytes] = []
     for path in [*units, *sorted(sources.glob("*.h"))]:
         parts += [path.name, path.read_bytes()]

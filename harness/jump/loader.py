@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest's program that loads a kernel to jump to (fixtures/jump), and the two guests it needs:
+B's stands as a file in A's.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.agent import Agent
+from harness.errors import GuestBroken
+from harness.guest_image import GuestFile, build_guest
+from harness.guest_program import build_program
+from harness.paths import TREE
+from kernel.progress import Progress
+
+SOURCES = TREE / "fixtures" / "jump"
+GUEST_PATH = "/bin/jb-jump"
+KERNEL_PATH = "/boot/bzImage"
+INITRD_PATH = "/boot/initrd"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where B lives, as kexec-tools says it: first and last byte. Below 640 KiB it has RAM, too."""
+
+    first: int = 0x100000
+    last: int = 0x3FFFFFF
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the loader said: all are guest physical addresses."""
+
+    entry: int
+    kernel: int
+    word: int  # where the first code of the image keeps the way back that it was offered
+
+
+def build_loader(arch: str, progress: Progress | None = None) -> Path:
+    """The static program for ``arch``, from the cache if it is there. Raises GuestImageError."""
+    return build_program("jb-jump", SOURCES, arch, title="guest's jump loader", progress=progress)
+
+
+def build_guests(arch: str, bzimage: Path, progress: Progress | None = None) -> Path:
+    """A's initramfs, with B's kernel and initramfs in it."""
+    own = {GUEST_PATH: GuestFile(build_loader(arch, progress), 0o755)}
+    other = build_guest(arch, progress=progress, files=own)
+    files = {**own, KERNEL_PATH: GuestFile(bzimage), INITRD_PATH: GuestFile(other.path)}
+    return build_guest(arch, progress=progress, files=files).path
+
+
+def load_kernel(agent: Agent, window: Window, command_line: str, *, plain: bool = False) -> Loaded:
+    """In A. Raises GuestBroken if the loader or the kernel refuses."""
+    words = [GUEST_PATH, "load", "--kernel", KERNEL_PATH, "--initrd", INITRD_PATH]
+    words += ["--append", command_line, *(["--plain"] if plain else [])]
+    words += ["--mem-min", hex(window.first), "--mem-max", hex(window.last)]
+    said = _run(agent, words)
+    return Loaded(entry=said["entry"], kernel=said["kernel"], word=said["word"])
+
+
+def load_way_back(agent: Agent) -> int:
+    """In B: the image that jumps back to where its command line says. Returns that entry."""
+    return _run(agent, [GUEST_PATH, "back"])["entry"]
+
+
+def _run(agent: Agent, words: list[str]) -> dict[str, int]:
+    done = agent.run(f"exec {shlex.join(words)}", timeout=60)
+    if not done.good:
+        how = f"exit status {done.exit}" if done.signal is None else f"signal {done.signal}"
+        raise GuestBroken(f"jb-jump {words[1]}: {how}: {done.text[-400:].strip()}")
+    pairs = (line.split() for line in done.text.splitlines())
+    return {pair[0]: int(pair[1], 0) for pair in pairs if len(pair) == 2}
