@@ -75,9 +75,11 @@ std::vector<Allowance> allowances(const Generation& generation, const Places& pl
                                   const Passage& passage);
 
 struct FrameComparison {
+    std::uint64_t compared = 0;                       // pages
     std::uint64_t different = 0;                      // pages with a difference that nothing allows
     std::vector<memory::PageDifference> differences;  // the first `limit` of them, by address
     std::array<bool, kRules> used{};                  // rules that excused something
+    std::array<std::uint64_t, kRules> rule_pages{};   // in how many pages
     std::vector<Gpa> excused;                         // pages that differ as allowed
 };
 
