@@ -86,6 +86,12 @@ class Check:
     detail: str = ""
     rules: list[RuleUse] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)  # known defects that explain all of its failure
+
+    @property
+    def as_known(self) -> bool:
+        """It failed, and nothing in it is new."""
+        return not self.passed and bool(self.known)
 
 
 @dataclass
@@ -139,6 +145,17 @@ class FrameMap:
     runs: list[FrameRun] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class KnownDefect:
+    """A known upstream defect that the kernel should have and that the run had to show, or did."""
+
+    id: str  # "unwinding-label"
+    page: str  # "docs/findings/unwinding-label.md"
+    summary: str
+    shown: bool
+    explains: list[str]  # failed checks, and how the run ended
+
+
 @dataclass
 class KernelInfo:
     name: str  # as asked for: "6.1", or a path
@@ -170,6 +187,7 @@ class RunResult:
     frame_maps: list[FrameMap] = field(default_factory=list)
     console_tail: list[str] = field(default_factory=list)
     properties: dict[str, str] = field(default_factory=dict)  # QEMU version, git describe, …
+    known_defects: list[KnownDefect] = field(default_factory=list)
 
     @property
     def findings(self) -> list[Finding]:

@@ -20,17 +20,18 @@ from typing import Any
 
 import kernel
 import kernel.selection
+from harness import known
 from harness.context import RunContext, RunOptions
-from harness.errors import BuildError, GuestHang, GuestPanic, InfraError, SkipError, UsageError
+from harness.errors import InfraError, UsageError
 from harness.guest_image import build_guest
 from harness.machine.accelerator import choose_accelerator
 from harness.paths import TREE, runs_folder
 from harness.progress import Progress
-from harness.results import Check, KernelInfo, RunResult
+from harness.judging import DEATHS, judge
+from harness.results import KernelInfo, RunResult
 from harness.scenario import Scenario
 from harness.symbols import Symbols
 from harness.verdict import Verdict
-from kernel.errors import KernelError
 from reports import html, json_report
 
 
@@ -59,30 +60,23 @@ def run_scenario(
     )
     result.options.update(memory=str(options.memory_mib), cpus=str(options.cpus))
     began = time.monotonic()
+    run = _Run(scenario, options, chosen, progress, result, seed)
     try:
-        _run(scenario, options, chosen, progress, result, seed)
+        run.play()
     except UsageError:
         raise
-    except (GuestPanic, GuestHang, SkipError, BuildError, KernelError, InfraError) as error:
-        result.verdict, result.reason = _verdict_of(error), str(error)
-        if any(not check.passed for check in result.checks):
-            # A proof had failed before: what came of it is told, but is not the verdict.
-            died = f"; then {result.verdict.value}: {str(error).splitlines()[0]}"
-            result.verdict, result.reason = _judge(result)
-            result.reason += died
     except KeyboardInterrupt:
         result.reason = "interrupted"
         raise
+    except DEATHS as error:
+        judge(result, run.known, error, own_kernel=run.own_kernel)
     except Exception as error:  # a bug of the rig: never blamed on the kernel
         trace = traceback.format_exc()
         (folder / "traceback.txt").write_text(trace)
         note = f"bug in the rig: {type(error).__name__}: {error} (see traceback.txt)"
-        result.verdict, result.reason = Verdict.INFRA, note
-        if any(not check.passed for check in result.checks):
-            result.verdict, result.reason = _judge(result)
-            result.reason += f"; then {note}"
+        judge(result, run.known, InfraError(note), own_kernel=run.own_kernel)
     else:
-        result.verdict, result.reason = _judge(result)
+        judge(result, run.known, None, own_kernel=run.own_kernel)
     finally:
         progress.done()
         result.seconds = time.monotonic() - began
@@ -94,85 +88,56 @@ def run_scenario(
     return result
 
 
-def _run(
-    scenario: Scenario,
-    options: RunOptions,
-    chosen: Mapping[str, Any],
-    progress: Progress,
-    result: RunResult,
-    seed: int,
-) -> None:
-    accelerator, reason = choose_accelerator(options.accel)
-    result.accelerator, result.accelerator_reason = accelerator, reason
-    tested = kernel.resolve(options.kernel, options.arch, progress=progress)
-    result.kernel = KernelInfo(options.kernel, tested.release, tested.arch, str(tested.bzimage))
-    result.properties.update(_tool_versions())
-    for warning in tested.warnings:
-        progress.note(f"    warning: {warning}")
-    guest = build_guest(tested.arch, progress=progress)
-    context = RunContext(
-        options=options,
-        kernel=tested,
-        symbols=Symbols(tested.vmlinux),
-        guest=guest,
-        accelerator=accelerator,
-        folder=result.folder,
-        result=result,
-        progress=progress,
-        random=random.Random(seed),
-    )
-    scenario.run(context, chosen)
+class _Run:
+    """One run, and what is known of its kernel as soon as there is one."""
 
+    def __init__(
+        self,
+        scenario: Scenario,
+        options: RunOptions,
+        chosen: Mapping[str, Any],
+        progress: Progress,
+        result: RunResult,
+        seed: int,
+    ) -> None:
+        self._scenario = scenario
+        self._options = options
+        self._chosen = chosen
+        self._progress = progress
+        self._result = result
+        self._seed = seed
+        self.known = known.Applied()
+        self.own_kernel = kernel.selection.is_path(options.kernel)
 
-def _verdict_of(error: Exception) -> Verdict:
-    table: list[tuple[type[Exception], Verdict]] = [
-        (GuestPanic, Verdict.PANIC),
-        (GuestHang, Verdict.HANG),
-        (SkipError, Verdict.SKIP),
-        (BuildError, Verdict.BUILD),
-        (KernelError, Verdict.BUILD),
-        (InfraError, Verdict.INFRA),
-    ]
-    for kind, verdict in table:
-        if isinstance(error, kind):
-            return verdict
-    raise AssertionError(f"no verdict for {type(error).__name__}")
-
-
-def _judge(result: RunResult) -> tuple[Verdict, str]:
-    """PASS only if something was checked and every check passed."""
-    failed = [check for check in result.checks if not check.passed]
-    if failed:
-        first = failed[0]
-        why = _why(first)
-        if first.findings and first.findings[0].stage:
-            # Not where the run ended: a bad image may kill the kernel much later.
-            result.failed_stage = first.findings[0].stage
-        more = f" (and {len(failed) - 1} more failed checks)" if len(failed) > 1 else ""
-        return Verdict.FAIL, f"{first.name}: {why}{more}"
-    if not result.checks:
-        return Verdict.INFRA, "the scenario ended without a single check: nothing was proved"
-    asked = int(result.options.get("cycles", "0"))
-    if result.cycles_proved < asked:
-        why = f"the scenario ended after {result.cycles_proved} of {asked} cycles, without a word"
-        return Verdict.INFRA, why
-    proved = result.properties.get("proved")  # a scenario that has no cycles says it in its words
-    if not proved:
-        compared = sum(
-            check.compared for check in result.checks if check.oracle == "restored-memory"
+    def play(self) -> None:
+        options, result, progress = self._options, self._result, self._progress
+        accelerator, reason = choose_accelerator(options.accel)
+        result.accelerator, result.accelerator_reason = accelerator, reason
+        tested = kernel.resolve(options.kernel, options.arch, progress=progress)
+        result.kernel = KernelInfo(options.kernel, tested.release, tested.arch, str(tested.bzimage))
+        result.properties.update(_tool_versions())
+        self.known = known.applied(
+            release=tested.release,
+            arch=tested.arch,
+            fixed=getattr(tested, "fixed", frozenset()),
+            scenario=self._scenario.name,
+            chosen=self._chosen,
         )
-        proved = f"{result.cycles_proved} cycle(s) proved, {compared} restored pages equal"
-    return Verdict.PASS, f"{proved}, {len(result.checks)} checks"
-
-
-def _why(check: Check) -> str:
-    if not check.findings:
-        return check.detail
-    finding = check.findings[0]
-    if finding.pfn is None:
-        return finding.message
-    place = f"pfn {finding.pfn:#x}, GPA {finding.gpa or 0:#x}"
-    return f"{finding.message}: {place} ({finding.owner or 'owner unknown'})"
+        for warning in tested.warnings:
+            progress.note(f"    warning: {warning}")
+        guest = build_guest(tested.arch, progress=progress)
+        context = RunContext(
+            options=options,
+            kernel=tested,
+            symbols=Symbols(tested.vmlinux),
+            guest=guest,
+            accelerator=accelerator,
+            folder=result.folder,
+            result=result,
+            progress=progress,
+            random=random.Random(self._seed),
+        )
+        self._scenario.run(context, self._chosen)
 
 
 def reproduce_command(

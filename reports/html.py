@@ -108,7 +108,11 @@ def _environment() -> jinja2.Environment:
         meaning=lambda state: wording.STATE_MEANINGS[state],
     )
     environment.globals.update(
-        page_size=wording.PAGE_SIZE, all_states=list(FrameState), bad_states=wording.BAD_STATES
+        page_size=wording.PAGE_SIZE,
+        all_states=list(FrameState),
+        bad_states=wording.BAD_STATES,
+        known=wording.known,
+        known_defect=wording.known_defect,
     )
     return environment
 

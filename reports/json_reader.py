@@ -21,6 +21,7 @@ from harness.results import (
     FrameRun,
     FrameState,
     KernelInfo,
+    KnownDefect,
     LifeOutcome,
     LifeRecord,
     RuleUse,
@@ -113,6 +114,9 @@ class Reader:
             raise self.fail(key, "a list")
         return value
 
+    def has(self, key: str) -> bool:
+        return key in self._value
+
     def objects(self, key: str, read: Callable[["Reader"], T]) -> list[T]:
         return [
             read(Reader(item, f"{self.path(key)}[{index}]"))
@@ -164,6 +168,20 @@ def read_result(reader: Reader) -> RunResult:
         frame_maps=reader.objects("frame_maps", _frame_map),
         console_tail=reader.texts("console_tail"),
         properties=reader.text_map("properties"),
+        # Not in documents that were written before there was one.
+        known_defects=reader.objects("known_defects", _known_defect)
+        if reader.has("known_defects")
+        else [],
+    )
+
+
+def _known_defect(reader: Reader) -> KnownDefect:
+    return KnownDefect(
+        id=reader.text("id"),
+        page=reader.text("page"),
+        summary=reader.text("summary"),
+        shown=reader.boolean("shown"),
+        explains=reader.texts("explains"),
     )
 
 
@@ -187,6 +205,7 @@ def _check(reader: Reader) -> Check:
         detail=reader.text("detail"),
         rules=reader.objects("rules", _rule),
         findings=reader.objects("findings", _finding),
+        known=reader.texts("known") if reader.has("known") else [],
     )
 
 

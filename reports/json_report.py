@@ -44,6 +44,7 @@ def to_document(result: RunResult) -> Document:
         "failed_stage": result.failed_stage,
         "cycles_proved": result.cycles_proved,
         "properties": dict(result.properties),
+        "known_defects": [vars(defect).copy() for defect in result.known_defects],
         "console_tail": list(result.console_tail),
         "checks": [_check_out(check) for check in result.checks],
         "lives": [_life_out(life) for life in result.lives],

@@ -85,7 +85,11 @@ def _check_case(result: RunResult, check: Check) -> junitparser.TestCase:
     if not check.passed:
         # Where the whole run is no judgement of the kernel, neither is a check of it.
         kind = ELEMENT.get(result.verdict, junitparser.Failure)
-        case.result = [_element(kind, check.detail or "did not hold", result, _findings([check]))]
+        message, word = check.detail or "did not hold", result.verdict
+        if check.as_known:
+            kind, word = junitparser.Skipped, Verdict.XFAIL
+            message = f"as known, {wording.known(result, check.known)}: {message}"
+        case.result = [_element(kind, message, word, _findings([check]))]
     return case
 
 
@@ -95,21 +99,23 @@ def _run_case(result: RunResult) -> junitparser.TestCase:
         name=_xml(result.scenario), classname=_xml(result.scenario), time=max(rest, 0.0)
     )
     if result.verdict is not Verdict.PASS:
-        text = [*_findings(result.checks), "", f"artifacts: {result.folder}"]
+        known = [f"known defect {wording.known_defect(known)}" for known in result.known_defects]
+        text = [*known, *_findings(result.checks), "", f"artifacts: {result.folder}"]
         text.append(f"reproduce: {result.command}")
         if result.console_tail:
             text += ["", "end of the guest's console:", *result.console_tail]
         kind = ELEMENT[result.verdict]
-        case.result = [_element(kind, f"{result.verdict.value}: {result.reason}", result, text)]
+        message = f"{result.verdict.value}: {result.reason}"
+        case.result = [_element(kind, message, result.verdict, text)]
     if result.console_tail:
         case.system_out = _xml("\n".join(result.console_tail))
     return case
 
 
 def _element(
-    kind: type[junitparser.Result], message: str, result: RunResult, text: list[str]
+    kind: type[junitparser.Result], message: str, word: Verdict, text: list[str]
 ) -> junitparser.Result:
-    element = kind(_xml(wording.clean_line(message)), result.verdict.value)
+    element = kind(_xml(wording.clean_line(message)), word.value)
     element.text = _xml("\n".join(text))
     return element
 

@@ -24,12 +24,19 @@ class CheckGroup:
     seconds: float = 0.0
     findings: int = 0
     failed_cycles: list[int] = field(default_factory=list)  # 0 for a check outside all cycles
+    known: list[str] = field(default_factory=list)  # known defects that explain failures
+    new: int = 0  # failures that none explains
     detail: str = ""  # of the first that did not hold, else of the last one made
     rules: dict[str, int] = field(default_factory=dict)  # rule name: pages excused
 
     @property
     def good(self) -> bool:
         return self.passed == self.total
+
+    @property
+    def as_known(self) -> bool:
+        """It did not hold, and nothing in it is new."""
+        return not self.good and not self.new
 
 
 @dataclass
@@ -76,6 +83,8 @@ def _add(group: CheckGroup, check: Check) -> None:
         if not group.failed_cycles:
             group.detail = check.detail
         group.failed_cycles.append(check.cycle)
+        group.known += [name for name in check.known if name not in group.known]
+        group.new += not check.known
     for rule in check.rules:
         group.rules[rule.name] = group.rules.get(rule.name, 0) + rule.uses
 

@@ -155,6 +155,8 @@ class _Renderer:
         ]
         self.fact("run", ", ".join(parts))
         self.stage_fact()
+        for known in result.known_defects:
+            self.fact("known", wording.known_defect(known))
         properties = [
             f"{name} {value}" for name, value in result.properties.items() if name != "proved"
         ]
@@ -243,9 +245,16 @@ class _Renderer:
 
     def check_cells(self, group: CheckGroup) -> list[Text]:
         mark = Text(self.good, style="green") if group.good else Text(self.bad, style="bold red")
+        if group.as_known:
+            mark = Text(self.bad, style="yellow")
         name = Text(wording.clean_line(group.name), style="" if group.good else "bold")
         cycles = ", ".join(str(cycle) for cycle in group.failed_cycles if cycle)
-        notes = [f"not in cycle {cycles}" if cycles else "", wording.clean_line(group.detail)]
+        known = wording.known(self.result, group.known)
+        notes = [
+            f"not in cycle {cycles}" if cycles else "",
+            f"as known, {known}" if group.as_known else "",
+            wording.clean_line(group.detail),
+        ]
         note = "; ".join(part for part in notes if part)
         if note:
             name.append(f"\n{note}", style="dim")

@@ -9,8 +9,9 @@ encodable as UTF-8; escaping for XML and HTML stays the business of the renderer
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from harness.results import Finding, FrameState
+from harness.results import Finding, FrameState, KnownDefect, RunResult
 
 PAGE_SIZE = 4096  # bytes; both architectures under test
 
@@ -117,6 +118,23 @@ def address(value: int) -> str:
 def frame(pfn: int) -> str:
     """A page frame number, as the kernel prints it and as people count."""
     return f"0x{pfn:x} ({pfn})"
+
+
+def known(result: RunResult, check_known: Sequence[str]) -> str:
+    """The pages of the known defects that explain a check; their names where a page is not told."""
+    pages = {defect.id: defect.page for defect in result.known_defects}
+    return ", ".join(clean_line(pages.get(name, name)) for name in check_known)
+
+
+def known_defect(defect: KnownDefect) -> str:
+    """A known defect and what came of it, in a line."""
+    if not defect.shown:
+        outcome = "did not show"
+    elif defect.explains:
+        outcome = "explains: " + "; ".join(defect.explains)
+    else:
+        outcome = "shown"
+    return clean_line(f"{defect.summary} ({defect.page}): {outcome}")
 
 
 def place(finding: Finding) -> str:

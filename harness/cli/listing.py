@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import click
 
+from harness.known import KNOWN
 from harness.scenario import all_scenarios
 
 
@@ -23,5 +24,9 @@ def list_command() -> None:
             width = max(map(len, scenario.tampers))
             for name, tamper in scenario.tampers.items():
                 click.echo(f"    {name:<{width}}  {tamper.summary} -> {tamper.expect}")
+        for defect in KNOWN:
+            if scenario.name in defect.scenarios:
+                stands = "; ".join(f"{arch} {stand}" for arch, stand in defect.stands.items())
+                click.echo(f"  known: {defect.id} ({stands}; {defect.page}): {defect.summary}")
         click.echo()
     click.echo("relocate-check has faults of its own: jumpback relocate-check --list-breaks")

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import kernel
-from harness import runner
+from harness import known, runner
 from harness.context import RunContext, RunOptions
 from harness.errors import (
     BuildError,
@@ -23,6 +24,9 @@ from harness.errors import (
     UsageError,
 )
 from harness.guest_image import GuestImage
+from harness.known import Defect, Sign, Stand
+from harness.machine import UnexpectedEnd
+from harness.machine.events import TripleFault
 from harness.progress import Progress
 from harness.results import Check, Finding, RunResult
 from harness.scenario import Scenario, ScenarioOption
@@ -44,12 +48,19 @@ class _NoSymbols:
 
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., RunResult]:
+def tested(tmp_path: Path) -> list[KernelUnderTest]:
+    """The kernel that ``play`` runs on."""
+    return [
+        KernelUnderTest("6.1", "6.1", "x86_64", "6.1.0-test", tmp_path, tmp_path, None, "", "", ())
+    ]
+
+
+@pytest.fixture
+def play(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tested: list[KernelUnderTest]
+) -> Callable[..., RunResult]:
     """Runs a story through the real runner; only kernel and guest are not built."""
-    tested = KernelUnderTest(
-        "6.1", "6.1", "x86_64", "6.1.0-test", tmp_path, tmp_path, None, "", "", ()
-    )
-    monkeypatch.setattr(kernel, "resolve", lambda *_, **__: tested)
+    monkeypatch.setattr(kernel, "resolve", lambda *_, **__: tested[0])
     monkeypatch.setattr(
         runner, "build_guest", lambda *_, **__: GuestImage(tmp_path, "key", "x86_64", 1)
     )
@@ -73,6 +84,7 @@ def _check(passed: bool) -> Check:
     [
         (GuestPanic("oops"), Verdict.PANIC),
         (GuestHang("slow"), Verdict.HANG),
+        (UnexpectedEnd("triple fault", TripleFault(1.0)), Verdict.FAIL),
         (SkipError("no lz4"), Verdict.SKIP),
         (BuildError("no symbols"), Verdict.BUILD),
         (PackageError("mirror"), Verdict.BUILD),
@@ -143,6 +155,141 @@ def test_what_comes_of_a_failed_proof_does_not_hide_it(
     result = play(story)
     assert result.verdict is Verdict.FAIL
     assert str(later) in result.reason
+
+
+PAGE = "docs/findings/label.md"
+
+
+@pytest.fixture
+def label(monkeypatch: pytest.MonkeyPatch) -> Defect:
+    """A made-up defect of 6.1 in place of the table: it shows in a check and by a silent agent."""
+    defect = Defect(
+        "label",
+        "devices stay suspended",
+        {"x86_64": Stand((2, 6), (6, 17))},
+        (
+            Sign("^devices$", "^suspend$", r"^\d+ stay suspended"),
+            Sign("^life$", "", "silent", follows=True),
+        ),
+        {"test-story": lambda chosen: bool(chosen["size"] == 3)},
+        fatal=True,
+    )
+    monkeypatch.setattr(known, "KNOWN", (defect,))
+    return defect
+
+
+def _suspended(also: str = "") -> Check:
+    messages = ["87 stay suspended", *([also] if also else [])]
+    found = [Finding("devices", "suspend", message) for message in messages]
+    return Check("devices resume", "devices", False, findings=found)
+
+
+def _story(*checks: Check, death: Exception | None = None) -> Story:
+    def story(context: RunContext, _: Mapping[str, Any]) -> None:
+        for check in checks:
+            context.record(check)
+        if death is not None:
+            raise death
+
+    return story
+
+
+@pytest.mark.usefixtures("label")
+def test_a_failure_that_is_known_is_xfail_with_its_page(play: Callable[..., RunResult]) -> None:
+    result = play(_story(_check(True), _suspended()))
+    assert result.verdict is Verdict.XFAIL
+    assert PAGE in result.reason and "87 stay suspended" in result.reason
+    assert result.failed_stage == "suspend"
+    assert [(known.id, known.page, known.shown) for known in result.known_defects] == [
+        ("label", PAGE, True)
+    ]
+    assert result.checks[-1].known == ["label"]
+    assert json_report.read(result.folder / "result.json") == result
+
+
+@pytest.mark.usefixtures("label")
+@pytest.mark.parametrize(
+    "checks", [[_suspended(), _check(False)], [_suspended("one page lost")], [_check(False)]]
+)
+def test_one_failure_that_is_not_known_is_fail(
+    play: Callable[..., RunResult], checks: list[Check]
+) -> None:
+    result = play(_story(*checks))
+    assert result.verdict is Verdict.FAIL
+    shown = any(check.name == "devices resume" for check in checks)
+    assert (f"besides, as known: label ({PAGE})" in result.reason) == shown
+    new = "pages: page is missing" if len(checks) != 1 or not shown else "devices resume: 87"
+    assert result.reason.startswith(new)
+
+
+@pytest.mark.usefixtures("label")
+def test_a_kernel_of_a_release_without_the_defect_fails(
+    play: Callable[..., RunResult], tested: list[KernelUnderTest]
+) -> None:
+    tested[0] = replace(tested[0], release="7.2.13", version="7.2")
+    result = play(_story(_suspended()))
+    assert (result.verdict, result.known_defects) == (Verdict.FAIL, [])
+
+
+@pytest.mark.usefixtures("label")
+def test_a_defect_that_did_not_show_is_xpass(play: Callable[..., RunResult]) -> None:
+    result = play(_story(_check(True)))
+    assert result.verdict is Verdict.XPASS
+    assert f"label ({PAGE}) did not show: fixed upstream, or the rig went blind" in result.reason
+    assert [known.shown for known in result.known_defects] == [False]
+
+
+@pytest.mark.usefixtures("label")
+def test_a_run_that_does_not_run_into_it_is_pass(
+    play: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = replace(known.KNOWN[0], scenarios={"other-story": lambda _: True})
+    monkeypatch.setattr(known, "KNOWN", (elsewhere,))
+    result = play(_story(_check(True)))
+    assert (result.verdict, result.known_defects) == (Verdict.PASS, [])
+
+
+@pytest.mark.usefixtures("label")
+def test_the_users_own_kernel_may_be_fixed(play: Callable[..., RunResult], tmp_path: Path) -> None:
+    result = play(_story(_check(True)), kernel=f"{tmp_path}/linux")
+    assert result.verdict is Verdict.PASS
+    assert f"this kernel does not show label ({PAGE})" in result.reason
+    assert [known.shown for known in result.known_defects] == [False]
+
+
+@pytest.mark.usefixtures("label")
+def test_the_users_own_kernel_has_what_its_release_has(
+    play: Callable[..., RunResult], tmp_path: Path
+) -> None:
+    result = play(_story(_suspended()), kernel=f"{tmp_path}/linux")
+    assert result.verdict is Verdict.XFAIL
+
+
+@pytest.mark.usefixtures("label")
+@pytest.mark.parametrize(
+    ("death", "verdict"),
+    [
+        (GuestHang("the agent is silent"), Verdict.XFAIL),
+        (GuestHang("too slow"), Verdict.HANG),
+        (GuestPanic("oops"), Verdict.PANIC),
+        (UnexpectedEnd("triple fault", TripleFault(1.0)), Verdict.FAIL),
+        (InfraError("the agent is silent"), Verdict.INFRA),
+        (ZeroDivisionError("silent"), Verdict.INFRA),
+    ],
+)
+def test_what_comes_of_a_known_failure_is_judged_by_itself(
+    play: Callable[..., RunResult], death: Exception, verdict: Verdict
+) -> None:
+    result = play(_story(_suspended(), death=death))
+    assert result.verdict is verdict
+    assert PAGE in result.reason
+    if verdict is not Verdict.XFAIL:
+        assert str(death) in result.reason and "besides, as known" in result.reason
+
+
+@pytest.mark.usefixtures("label")
+def test_a_death_before_the_defect_could_show_is_no_xpass(play: Callable[..., RunResult]) -> None:
+    assert play(_story(_check(True), death=GuestHang("silent"))).verdict is Verdict.HANG
 
 
 def test_ctrl_c_is_written_down_and_passed_on(

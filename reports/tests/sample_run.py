@@ -14,6 +14,7 @@ from harness.results import (
     FrameRun,
     FrameState,
     KernelInfo,
+    KnownDefect,
     LifeOutcome,
     LifeRecord,
     RuleUse,
@@ -235,6 +236,39 @@ def fail_run(folder: Path | None = None, cycles: int = 2) -> RunResult:
         Finding("coverage", "save", "page had to be saved and is not in the image", cycles,
                 2 * cycles - 1, (BAD_PFN + 0x900) * 4096, BAD_PFN + 0x900, "slab dentry")
     )  # fmt: skip
+    return result
+
+
+def xfail_run(folder: Path | None = None) -> RunResult:
+    """As known of this kernel: a refused jump left devices suspended."""
+    result = pass_run(folder, 1)
+    result.scenario = "jump-fail-step"
+    result.verdict = Verdict.XFAIL
+    page = "docs/findings/unwinding-label.md"
+    result.reason = f"as known, unwinding-label ({page}): no device is left suspended: 87 are"
+    result.failed_stage = "suspend-devices"
+    message = "87 devices stay suspended"
+    result.checks.append(
+        Check("no device is left suspended", "devices", False, 1, 87, 0.01, message,
+              findings=[Finding("devices", "suspend-devices", message, 1)],
+              known=["unwinding-label"])
+    )  # fmt: skip
+    summary = "devices stay suspended when dpm_suspend_start() fails"
+    result.known_defects = [
+        KnownDefect("unwinding-label", page, summary, True, ["no device is left suspended"])
+    ]
+    return result
+
+
+def xpass_run(folder: Path | None = None) -> RunResult:
+    """The same defect did not show."""
+    result = xfail_run(folder)
+    result.verdict = Verdict.XPASS
+    known = result.known_defects[0]
+    result.reason = f"{known.id} ({known.page}) did not show: fixed upstream, or the rig went blind"
+    result.failed_stage = ""
+    result.checks.pop()
+    result.known_defects = [KnownDefect(known.id, known.page, known.summary, False, [])]
     return result
 
 

@@ -15,6 +15,7 @@ from harness.results import (
     FrameMap,
     FrameRun,
     KernelInfo,
+    KnownDefect,
     LifeRecord,
     RuleUse,
     RunResult,
@@ -54,6 +55,7 @@ checks = st.builds(
     detail=texts,
     rules=st.lists(st.builds(RuleUse, texts, texts, numbers), max_size=2),
     findings=st.lists(findings, max_size=2),
+    known=st.lists(texts, max_size=2),
 )
 lives = st.builds(
     LifeRecord,
@@ -99,4 +101,8 @@ runs = st.builds(
     frame_maps=st.lists(frame_maps, max_size=2),
     console_tail=st.lists(texts, max_size=2),
     properties=st.dictionaries(texts, texts, max_size=2),
+    known_defects=st.lists(
+        st.builds(KnownDefect, texts, texts, texts, explains=st.lists(texts, max_size=2)),
+        max_size=2,
+    ),
 )

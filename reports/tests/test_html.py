@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from harness.results import EventRecord, FrameRun, FrameState, RuleUse, RunResult
+from harness.results import EventRecord, FrameRun, FrameState, KnownDefect, RuleUse, RunResult
 from harness.verdict import Verdict
 from reports import html
 from reports.tests import strategies
-from reports.tests.sample_run import BAD_PFN, fail_run, panic_run, pass_run
+from reports.tests.sample_run import BAD_PFN, fail_run, panic_run, pass_run, xfail_run, xpass_run
 
 ATTACKS = (
     "</script><script>globalThis.owned = 1</script>",
@@ -64,6 +64,7 @@ def attacked(folder: Path | None, attack: str) -> RunResult:
     result.accelerator_reason = result.failed_stage = result.started_at = attack
     result.options = {attack: attack}
     result.properties = {attack: attack}
+    result.known_defects = [KnownDefect(attack, attack, attack, True, [attack])]
     result.console_tail = [attack]
     assert result.kernel is not None
     result.kernel.release = attack
@@ -78,6 +79,7 @@ def attacked(folder: Path | None, attack: str) -> RunResult:
     for check in result.checks:
         check.name = check.oracle = check.detail = attack
         check.rules.append(RuleUse(attack, attack, 1))
+        check.known = [attack]
         for finding in check.findings:
             for name in ("message", "owner", "stage", "oracle"):
                 object.__setattr__(finding, name, attack)
@@ -230,3 +232,14 @@ def test_any_run_can_be_shown(result: RunResult) -> None:
 
 def test_size_of_a_report_of_twenty_cycles() -> None:
     assert len(html.render(pass_run(cycles=20))) < 3 << 20
+
+
+def test_known_defects_are_in_the_page() -> None:
+    page = Page(html.render(xfail_run()))
+    assert {"class": "mood-good"} in page.all("body")
+    assert "as known" in page.text["span"]
+    assert any("docs/findings/unwinding-label.md): explains" in text for text in page.text["dd"])
+    page = Page(html.render(xpass_run()))
+    assert {"class": "mood-bad"} in page.all("body")
+    assert "as known" not in page.text["span"]
+    assert any("did not show" in text for text in page.text["dd"])

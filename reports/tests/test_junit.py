@@ -13,7 +13,7 @@ from harness.results import RunResult
 from harness.verdict import Verdict
 from reports import junit
 from reports.tests import strategies
-from reports.tests.sample_run import fail_run, panic_run, pass_run
+from reports.tests.sample_run import fail_run, panic_run, pass_run, xfail_run, xpass_run
 
 DOCS = Path(__file__).parents[2] / "docs" / "exit-codes.md"
 
@@ -91,3 +91,23 @@ def test_markup_and_controls_from_the_guest_stay_text(tmp_path: Path) -> None:
 @given(strategies.runs)
 def test_any_run_is_well_formed(result: RunResult) -> None:
     assert len(suite(result).findall("testcase")) == len(result.checks) + 1
+
+
+def test_a_known_failure_is_skipped_with_its_page_even_beside_a_new_one() -> None:
+    fresh = fail_run()
+    fresh.checks.append(xfail_run().checks[-1])
+    fresh.known_defects = xfail_run().known_defects
+    for result, verdict in ((xfail_run(), "skipped"), (fresh, "failure")):
+        *_, check, run = suite(result).findall("testcase")
+        skipped = check.find("skipped")
+        assert skipped is not None and skipped.attrib["type"] == "XFAIL"
+        assert "docs/findings/unwinding-label.md" in skipped.attrib["message"]
+        end = run.find(verdict)
+        assert end is not None and end.text is not None
+        assert "known defect devices stay suspended" in end.text
+
+
+def test_a_known_failure_that_did_not_show_is_a_failure() -> None:
+    failure = suite(xpass_run()).findall("testcase")[-1].find("failure")
+    assert failure is not None and failure.attrib["type"] == "XPASS"
+    assert "did not show" in failure.attrib["message"]

@@ -14,7 +14,7 @@ from harness.results import RunResult
 from harness.verdict import Verdict
 from reports import ktap
 from reports.tests import strategies
-from reports.tests.sample_run import fail_run, panic_run, pass_run
+from reports.tests.sample_run import fail_run, panic_run, pass_run, xfail_run, xpass_run
 
 RESULT = re.compile(r"(ok|not ok) (\d+) ([^#]*?)(?: # ?(SKIP|XFAIL|TIMEOUT|ERROR)?(.*))?")
 DOCS = Path(__file__).parents[2] / "docs" / "exit-codes.md"
@@ -114,6 +114,39 @@ def test_no_subtest_fails_where_the_run_does_not_blame_the_kernel(verdict: Verdi
     run = parse_run(result)
     failed = run.children[1].children[1]
     assert failed.ok and failed.directive == run.directive != ""
+
+
+def test_a_known_failure_names_its_page_and_fails_nothing() -> None:
+    run = parse_run(xfail_run())
+    assert (run.ok, run.directive) == (True, "XFAIL")
+    assert "XFAIL: as known, unwinding-label" in run.text
+    (cycle,) = run.children
+    check = cycle.children[-1]
+    assert (check.ok, check.directive, check.text.strip()) == (
+        True,
+        "XFAIL",
+        "docs/findings/unwinding-label.md",
+    )
+
+
+def test_a_known_failure_stays_one_beside_a_new_one() -> None:
+    result = fail_run()
+    result.checks.append(xfail_run().checks[-1])
+    result.known_defects = xfail_run().known_defects
+    run = parse_run(result)
+    assert not run.ok
+    first, second = run.children
+    assert (first.ok, first.directive) == (True, "XFAIL")
+    assert not second.ok
+    assert first.children[-1].ok and not second.children[1].ok
+
+
+def test_a_known_failure_that_did_not_show_is_not_ok() -> None:
+    run = parse_run(xpass_run())
+    assert not run.ok
+    assert "XPASS: unwinding-label" in run.text and "did not show" in run.text
+    lines = ktap.render(xpass_run()).splitlines()
+    assert any(line.startswith("# known defect") and "did not show" in line for line in lines)
 
 
 def test_a_run_without_checks_has_no_subtests() -> None:

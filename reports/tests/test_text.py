@@ -12,7 +12,7 @@ from harness.results import Check, Finding, RunResult
 from harness.verdict import Verdict
 from reports import text
 from reports.tests import strategies
-from reports.tests.sample_run import BAD_PFN, fail_run, panic_run, pass_run
+from reports.tests.sample_run import BAD_PFN, fail_run, panic_run, pass_run, xfail_run, xpass_run
 
 
 def test_a_good_run_says_so_first_and_how_to_repeat_it_last() -> None:
@@ -155,3 +155,17 @@ def test_every_verdict_has_a_style(verdict: Verdict) -> None:
     result = pass_run()
     result.verdict = verdict
     assert f" {verdict.value} " in text.render(result, color=True)
+
+
+def test_a_known_failure_is_told_with_its_page() -> None:
+    shown = " ".join(text.render(xfail_run(), width=300).split())
+    assert shown.startswith("XFAIL jump-fail-step as known, unwinding-label")
+    assert "(docs/findings/unwinding-label.md): explains: no device is left suspended" in shown
+    assert "as known, docs/findings/unwinding-label.md; 87 devices stay suspended" in shown
+
+
+def test_a_known_failure_that_did_not_show_is_loud() -> None:
+    shown = " ".join(text.render(xpass_run(), width=300).split())
+    assert shown.startswith("XPASS jump-fail-step unwinding-label")
+    assert "did not show: fixed upstream, or the rig went blind" in shown
+    assert "End of the guest's console" in shown  # as of any run that has to be looked at

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Known upstream defects: which kernels have them, which scenarios run into them, how they show.
+
+A failure that the table explains makes a run XFAIL, anything else about the run stays what it is;
+a run that had to show a defect and did not is XPASS. Each defect has its page in docs/findings.
+Versions are those of the models (model/relocate/defects.cpp, model/jump/faults.cpp), and
+harness/tests/test_known.py holds them to each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import InfraError
+from harness.results import Check, KnownDefect
+
+Release = tuple[int, int]
+# By the scenario's own options, whether a run of it has to show the defect.
+When = Callable[[Mapping[str, Any]], bool]
+
+PAGES = "docs/findings"
+LIFE = "life"  # the oracle that tells how a life ended; a death that ends the run counts as its
+
+
+@dataclass(frozen=True)
+class Stand:
+    """From which version on one architecture has a defect, and the first without it, if any."""
+
+    first: Release
+    fixed: Release | None = None
+
+    def __str__(self) -> str:
+        first = _dotted(self.first)
+        return f"{first} on" if self.fixed is None else f"{first} to before {_dotted(self.fixed)}"
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """What the signs are held to: a finding of a failed check, or what ended the run."""
+
+    oracle: str
+    stage: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One way in which a defect shows, as patterns that are searched for.
+
+    ``follows``: it is this defect's doing only if another of its signs was seen in the same run.
+    """
+
+    oracle: str
+    stage: str
+    words: str
+    follows: bool = False
+
+    def fits(self, symptom: Symptom) -> bool:
+        return all(
+            re.search(pattern, text)
+            for pattern, text in (
+                (self.oracle, symptom.oracle),
+                (self.stage, symptom.stage),
+                (self.words, symptom.text),
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Defect:
+    """``fatal``: where it shows, the run cannot get to what stands behind it in the table."""
+
+    id: str  # the page's name
+    summary: str
+    stands: Mapping[str, Stand]  # by architecture
+    signs: Sequence[Sign]
+    scenarios: Mapping[str, When]  # that run into it
+    fatal: bool = False
+
+    @property
+    def page(self) -> str:
+        return f"{PAGES}/{self.id}.md"
+
+    def stands_in(self, release: str, arch: str) -> bool:
+        """Whether a kernel of this release has it, as it came from upstream."""
+        stand, version = self.stands.get(arch), parse_release(release)
+        if stand is None or version is None:
+            return False
+        return version >= stand.first and (stand.fixed is None or version < stand.fixed)
+
+
+def parse_release(release: str) -> Release | None:
+    """ "6.1.192-jumpback" is (6, 1): releases are compared as the models compare them."""
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    return (int(numbers[1]), int(numbers[2])) if numbers else None
+
+
+def _dotted(release: Release) -> str:
+    return ".".join(map(str, release))
+
+
+def untampered(chosen: Mapping[str, Any]) -> bool:
+    """A fault that the rig puts in may keep a run from getting to the defect."""
+    return not chosen.get("tamper")
+
+
+def _suspend_fails(chosen: Mapping[str, Any]) -> bool:
+    return chosen.get("step") in ("all", "suspend-devices") and untampered(chosen)
+
+
+# In the order in which a run that jumps and comes back meets them.
+KNOWN: tuple[Defect, ...] = (
+    Defect(
+        id="unwinding-label",
+        summary="devices stay suspended when dpm_suspend_start() fails",
+        stands={"x86_64": Stand((2, 6), (6, 17)), "i386": Stand((2, 6), (6, 17))},
+        signs=(
+            Sign("^jump-trace$", "^suspend-devices$", "2008-2025 unwinding bug"),
+            Sign("^devices$", "^suspend-devices$", r"^\d+ devices stay suspended"),
+        ),
+        scenarios={"jump-fail-step": _suspend_fails},
+        # The serial line that the agent speaks on is among the devices.
+        fatal=True,
+    ),
+)
+
+
+@dataclass
+class Applied:
+    """The known defects that one run may show, and what of it they explain."""
+
+    defects: Sequence[Defect] = ()
+    must: frozenset[str] = frozenset()  # ids of those that it has to show
+    seen: dict[str, list[str]] = field(default_factory=dict)  # id: what it explains
+
+    def explain(self, checks: Iterable[Check], death: Exception | None) -> Exception | None:
+        """Marks each failed check of which all is known. Returns the death if it is not."""
+        failed = [(check, symptoms_of(check)) for check in checks if not check.passed]
+        # A failure of the rig or the host is nobody's symptom.
+        end = [] if death is None or isinstance(death, InfraError) else [_death(str(death))]
+        everything = [symptom for _, symptoms in failed for symptom in symptoms] + end
+        signs = self._signs(everything)
+        for check, symptoms in failed:
+            causes = [_cause(symptom, signs) for symptom in symptoms]
+            names = sorted(filter(None, set(causes)))
+            for name in names:
+                self.seen.setdefault(name, []).append(check.name)
+            if all(causes):  # one thing that nobody knows is enough
+                check.known = names
+        cause = _cause(end[0], signs) if end else None
+        if cause is None:
+            return death
+        self.seen.setdefault(cause, []).append(end[0].text.split("\n")[0])
+        return None
+
+    def _signs(self, everything: Sequence[Symptom]) -> list[tuple[str, Sign]]:
+        """Those that count in this run, each with its defect's id."""
+        counting = []
+        for defect in self.defects:
+            alone = [sign for sign in defect.signs if not sign.follows]
+            shown = any(sign.fits(symptom) for sign in alone for symptom in everything)
+            counting += [(defect.id, sign) for sign in (defect.signs if shown else alone)]
+        return counting
+
+    def missing(self) -> list[Defect]:
+        """Those that had to show, did not, and do not stand behind one that is fatal."""
+        gone = []
+        for defect in self.defects:
+            if defect.id in self.must and defect.id not in self.seen:
+                gone.append(defect)
+            if defect.fatal and defect.id in self.seen:
+                break
+        return gone
+
+    def results(self) -> list[KnownDefect]:
+        return [
+            KnownDefect(
+                defect.id,
+                defect.page,
+                defect.summary,
+                defect.id in self.seen,
+                self.seen.get(defect.id, []),
+            )
+            for defect in self.defects
+            if defect.id in self.must or defect.id in self.seen
+        ]
+
+
+def applied(
+    *,
+    release: str,
+    arch: str,
+    fixed: frozenset[str],
+    scenario: str,
+    chosen: Mapping[str, Any],
+) -> Applied:
+    """``fixed``: what the kernel's own patches mend, by the names of the pages."""
+    here = [
+        defect
+        for defect in KNOWN
+        if scenario in defect.scenarios
+        and defect.id not in fixed
+        and defect.stands_in(release, arch)
+    ]
+    must = frozenset(defect.id for defect in here if defect.scenarios[scenario](chosen))
+    return Applied(here, must)
+
+
+def symptoms_of(check: Check) -> list[Symptom]:
+    if not check.findings:
+        return [Symptom(check.oracle, _stage_in(check.detail), check.detail)]
+    return [
+        Symptom(finding.oracle, finding.stage or _stage_in(finding.message), finding.message)
+        for finding in check.findings
+    ]
+
+
+def _death(text: str) -> Symptom:
+    return Symptom(LIFE, _stage_in(text), text)
+
+
+def _stage_in(text: str) -> str:
+    """Where a life stood, as the texts of its end say it: "life 1 (A), stage boot: ..."."""
+    said = re.match(r"life \d+ \(\w+\), stage ([^:\n]+):", text)
+    return said[1] if said else ""
+
+
+def _cause(symptom: Symptom, signs: Sequence[tuple[str, Sign]]) -> str | None:
+    return next((name for name, sign in signs if sign.fits(symptom)), None)
