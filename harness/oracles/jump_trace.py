@@ -218,12 +218,13 @@ class TraceRecorder:
 
     # Judging
 
-    def check(self, trace: JumpTrace, scenario: jj.Scenario | None = None) -> Check:
-        """``scenario``: the branch, and the step that was made to fail; by default a jump that
-        comes back."""
+    def check(self, trace: JumpTrace | None = None, scenario: jj.Scenario | None = None) -> Check:
+        """``trace``: by default the last one. ``scenario``: the branch, and the step that was made
+        to fail; by default a jump that comes back."""
+        told = trace or (self.jumps[-1] if self.jumps else JumpTrace())
         wanted = scenario or jj.Scenario()
         life = self._life.record.index
-        return judge_trace(self._sites.kernel, self._release, trace, wanted, life)
+        return judge_trace(self._sites.kernel, self._release, told, wanted, life)
 
 
 def judge_trace(
