@@ -18,11 +18,13 @@ from kernel.selection import is_path
 
 @dataclass(frozen=True)
 class Choice:
-    """``catalogued``: a version as shipped, so its known defects are written up and must show."""
+    """``catalogued``: a version of the catalogue, so its known defects are written up and must show,
+    but for those in ``fixed``, pages of docs/findings that its patches mend: they must not."""
 
     name: str  # as the user would type it again
     vmlinux: Path
     catalogued: bool
+    fixed: frozenset[str] = frozenset()
 
 
 def choose(spec: str, arch: str, progress: Progress | None = None) -> Choice:
@@ -40,7 +42,7 @@ def choose(spec: str, arch: str, progress: Progress | None = None) -> Choice:
             raise UsageError(f"{path}: has no vmlinux; a kernel's build tree was expected")
         return Choice(spec, path / "vmlinux", False)
     found = kernel.resolve(spec, arch, progress=progress)
-    return Choice(found.name, found.vmlinux, not found.variant)
+    return Choice(found.name, found.vmlinux, not found.variant, found.fixed)
 
 
 @contextlib.contextmanager

@@ -61,18 +61,22 @@ def build(
         progress.note(f"kernel {row.name}: another process builds it, waiting")
     with cache.lock(lock_name(place)):
         if not place.is_dir():
-            with source_tree.prepared(package, row.patches, cache, progress) as source:
-                own = [row.variant.patch] if row.variant else []
-                with source_tree.linked(source, own, cache) as tree:
+            with source_tree.prepared(package, cache, progress) as source:
+                with source_tree.linked(source, row.all_patches, cache) as tree:
                     build_tree(row, tree, package, key, cache, progress, jobs)
-    return from_cache(place)
+    return _as_row(from_cache(place), row)
 
 
 def built(row: Row, cache: Cache) -> KernelUnderTest | None:
     """The kernel of ``row`` if the cache has it for the source version last seen; no network."""
     key = current_key(row, cache)
     place = cache.root / "kernels" / key if key else None
-    return from_cache(place) if place and place.is_dir() else None
+    return _as_row(from_cache(place), row) if place and place.is_dir() else None
+
+
+def _as_row(kernel: KernelUnderTest, row: Row) -> KernelUnderTest:
+    """Two rows may come to the same bytes: a version with an empty series, and its stock kernel."""
+    return replace(kernel, name=row.title, flavour=row.flavour, fixed=row.fixed)
 
 
 def current_key(row: Row, cache: Cache) -> str | None:
@@ -157,13 +161,14 @@ def build_tree(
             "name": row.name,
             "version": row.version,
             "arch": row.arch,
+            "flavour": row.flavour,
             "variant": row.variant.id if row.variant else "",
             "release": (output / "include/config/kernel.release").read_text().strip(),
             "key": key,
             "source_package": package.name,
             "source_version": package.version,
             "fragments": [f.stem for f in row.fragments],
-            "patches": [p.name for p in row.patches],
+            "patches": [p.name for p in row.all_patches],
             "compiler": compiler,
             "format": FORMAT,
             "steps": steps,

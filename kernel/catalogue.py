@@ -21,7 +21,13 @@ _VARIANT = re.compile(r"[a-z0-9][a-z0-9-]*")
 _LINE = re.compile(r"\S.*")
 _REQUIRED = ("version", "arch", "package", "suites", "fragments")
 _OPTIONAL = ("patches",)
-_VARIANT_KEYS = ("id", "kind", "kernels", "symptom", "source")
+_FLAVOUR_KEYS = ("id", "kernels", "fragments", "purpose")
+_VARIANT_KEYS = ("id", "kind", "kernels", "symptom", "source", "scenario", "stage")
+# The flavour that every row with patches has: itself without them.
+STOCK = "stock"
+# A line of a patch's message: which page of docs/findings tells of the defect that it mends, and
+# on which architecture, if not on all.
+_FIXES = re.compile(r"^Fixes-finding: ([a-z0-9-]+)(?: \((x86_64|i386)\))?$", re.MULTILINE)
 # kind of a variant → folder below patches/VERSION
 _VARIANT_FOLDERS = {"regression": "regressions", "fix": "fixes"}
 
@@ -34,6 +40,8 @@ class Variant:
     kind: str  # "regression" or "fix"
     symptom: str  # one line: what is seen
     source: str  # the bug it stands for: a mainline commit, or words
+    scenario: str  # that must catch it: "jump-kernel"
+    stage: str  # that it must blame: "P3 return"
     patch: Path
 
 
@@ -48,11 +56,26 @@ class Row:
     fragments: tuple[Path, ...]  # existing files, in order
     patches: tuple[Path, ...]  # existing files, in order of application
     variant: Variant | None = None  # applied after ``patches``
+    flavour: str = ""  # "stock": without ``patches``; else more fragments: "lockdep"
 
     @property
     def title(self) -> str:
-        """What people type: "6.1", "7.2+gdt-not-restored"."""
-        return full_name(self.version, self.variant.id if self.variant else "")
+        """What people type: "6.1", "6.1-stock", "7.2+gdt-not-restored"."""
+        return full_name(self.version, self.flavour, self.variant.id if self.variant else "")
+
+    @property
+    def all_patches(self) -> tuple[Path, ...]:
+        return (*self.patches, self.variant.patch) if self.variant else self.patches
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The pages of docs/findings, without ".md", whose defect ``patches`` mend on ``arch``."""
+        return frozenset(
+            finding
+            for patch in self.patches
+            for finding, arch in _FIXES.findall(patch.read_text())
+            if arch in ("", self.arch)
+        )
 
     @property
     def name(self) -> str:
@@ -60,18 +83,20 @@ class Row:
 
 
 def load(path: Path = CATALOGUE) -> list[Row]:
-    """All rows of ``path``, without variants; fragments and patches are looked up beside it.
+    """All rows of ``path`` without variants: the kernels, then their stock ones, then flavours.
 
-    Raises CatalogueError that names the file and the row.
+    Fragments and patches are looked up beside it. Raises CatalogueError that names file and row.
     """
     tables = _document(path).get("kernel", [])
     if not isinstance(tables, list) or not tables:
         raise CatalogueError(f"{path}: no [[kernel]] row")
     rows = [_row(path, number, table) for number, table in enumerate(tables, 1)]
+    rows += [replace(row, patches=(), flavour=STOCK) for row in rows if row.patches]
+    rows += _flavours(path, rows)
     seen: set[str] = set()
     for row in rows:
         if row.name in seen:
-            raise CatalogueError(f"{path}: two rows for version {row.version}, arch {row.arch}")
+            raise CatalogueError(f"{path}: two rows for version {row.title}, arch {row.arch}")
         seen.add(row.name)
     return rows
 
@@ -100,7 +125,7 @@ def find(title: str, arch: str, rows: list[Row] | None = None) -> Row:
 
     ``rows`` may hold variants too. CatalogueError tells what there is instead.
     """
-    version, plus, _ = title.partition("+")
+    base, plus, _ = title.partition("+")
     if rows is None:
         rows = load()
         if plus:
@@ -109,14 +134,18 @@ def find(title: str, arch: str, rows: list[Row] | None = None) -> Row:
         if (row.title, row.arch) == (title, arch):
             return row
     if plus:
-        ids = [r.variant.id for r in rows if r.variant and (r.version, r.arch) == (version, arch)]
-        there_are = f"of {version} for {arch} there are: {', '.join(ids) or 'none'}"
+        ids = [r.variant.id for r in rows if r.variant and (_base(r), r.arch) == (base, arch)]
+        there_are = f"of {base} for {arch} there are: {', '.join(ids) or 'none'}"
         raise CatalogueError(f"no variant {title} for {arch} in the catalogue; {there_are}")
-    known = ", ".join(f"{row.version} ({row.arch})" for row in rows if not row.variant)
+    known = ", ".join(f"{row.title} ({row.arch})" for row in rows if not row.variant)
     raise CatalogueError(
-        f"no kernel {version} for {arch} in the catalogue; there are {known}. "
+        f"no kernel {title} for {arch} in the catalogue; there are {known}. "
         "A path to a kernel build tree works too."
     )
+
+
+def _base(row: Row) -> str:
+    return full_name(row.version, row.flavour, "")
 
 
 def read_series(folder: Path) -> tuple[Path, ...]:
@@ -147,23 +176,42 @@ def _document(path: Path) -> dict[str, object]:
         raise CatalogueError(f"{path}: {error}") from error
 
 
+def _flavours(path: Path, rows: list[Row]) -> list[Row]:
+    """Every [[flavour]] on every kernel that it names: the same kernel with more fragments."""
+    tables = _document(path).get("flavour", [])
+    if not isinstance(tables, list):
+        raise CatalogueError(f"{path}: flavours are [[flavour]] tables")
+    found = []
+    for number, table in enumerate(tables, 1):
+        where = f"{path}: flavour {number}"
+        _check_keys(where, table, _FLAVOUR_KEYS, _FLAVOUR_KEYS)
+        identity = _text(where, table, "id", _VARIANT)
+        _text(where, table, "purpose", _LINE)
+        more = _fragments(path, where, table)
+        for base in _bases(where, table, rows):
+            found.append(replace(base, flavour=identity, fragments=base.fragments + more))
+    return found
+
+
+def _bases(where: str, table: dict[str, object], rows: list[Row]) -> list[Row]:
+    """The rows that ``kernels`` names."""
+    by_name = {row.name: row for row in rows}
+    for name in _names(where, table, "kernels"):
+        if name not in by_name:
+            raise CatalogueError(
+                f"{where}: kernels: there is no {name}; there are {', '.join(by_name)}"
+            )
+    return [by_name[name] for name in _names(where, table, "kernels")]
+
+
 def _variant_rows(path: Path, where: str, table: dict[str, object], rows: list[Row]) -> list[Row]:
-    for key in _VARIANT_KEYS:
-        if key not in table:
-            raise CatalogueError(f"{where}: {key} is missing")
-    for key in table:
-        if key not in _VARIANT_KEYS:
-            raise CatalogueError(f"{where}: unknown key {key}; known are {_VARIANT_KEYS}")
+    _check_keys(where, table, _VARIANT_KEYS, _VARIANT_KEYS)
     identity = _text(where, table, "id", _VARIANT)
     kind = _text(where, table, "kind", _VARIANT)
     if kind not in _VARIANT_FOLDERS:
         raise CatalogueError(f"{where}: kind {kind!r} is none of {', '.join(_VARIANT_FOLDERS)}")
     found = []
-    for name in _names(where, table, "kernels"):
-        base = next((row for row in rows if row.name == name), None)
-        if base is None:
-            known = ", ".join(row.name for row in rows)
-            raise CatalogueError(f"{where}: kernels: there is no {name}; there are {known}")
+    for base in _bases(where, table, rows):
         folder = path.parent / "patches" / base.version / _VARIANT_FOLDERS[kind]
         patch = folder / f"{identity}.patch"
         if not patch.is_file():
@@ -173,6 +221,8 @@ def _variant_rows(path: Path, where: str, table: dict[str, object], rows: list[R
             kind=kind,
             symptom=_text(where, table, "symptom", _LINE),
             source=_text(where, table, "source", _LINE),
+            scenario=_text(where, table, "scenario", _NAME),
+            stage=_text(where, table, "stage", _LINE),
             patch=patch,
         )
         found.append(replace(base, variant=variant))
@@ -181,22 +231,11 @@ def _variant_rows(path: Path, where: str, table: dict[str, object], rows: list[R
 
 def _row(path: Path, number: int, table: dict[str, object]) -> Row:
     where = f"{path}: row {number}"
-    for key in _REQUIRED:
-        if key not in table:
-            raise CatalogueError(f"{where}: {key} is missing")
-    for key in table:
-        if key not in _REQUIRED + _OPTIONAL:
-            raise CatalogueError(f"{where}: unknown key {key}; known are {_REQUIRED + _OPTIONAL}")
+    _check_keys(where, table, _REQUIRED, _REQUIRED + _OPTIONAL)
     version = _text(where, table, "version", _VERSION)
     arch = _text(where, table, "arch", _NAME)
     if arch not in ARCHITECTURES:
         raise CatalogueError(f"{where}: arch {arch!r} is none of {', '.join(ARCHITECTURES)}")
-    fragments = []
-    for name in _names(where, table, "fragments"):
-        fragment = path.parent / "configs" / f"{name}.config"
-        if not fragment.is_file():
-            raise CatalogueError(f"{where}: fragment {name}: there is no file {fragment}")
-        fragments.append(fragment)
     patches: tuple[Path, ...] = ()
     if "patches" in table:
         patches = read_series(path.parent / "patches" / _text(where, table, "patches", _NAME))
@@ -205,9 +244,30 @@ def _row(path: Path, number: int, table: dict[str, object]) -> Row:
         arch=arch,
         package=_text(where, table, "package", _NAME),
         suites=tuple(_names(where, table, "suites")),
-        fragments=tuple(fragments),
+        fragments=_fragments(path, where, table),
         patches=patches,
     )
+
+
+def _fragments(path: Path, where: str, table: dict[str, object]) -> tuple[Path, ...]:
+    fragments = []
+    for name in _names(where, table, "fragments"):
+        fragment = path.parent / "configs" / f"{name}.config"
+        if not fragment.is_file():
+            raise CatalogueError(f"{where}: fragment {name}: there is no file {fragment}")
+        fragments.append(fragment)
+    return tuple(fragments)
+
+
+def _check_keys(
+    where: str, table: dict[str, object], required: tuple[str, ...], known: tuple[str, ...]
+) -> None:
+    for key in required:
+        if key not in table:
+            raise CatalogueError(f"{where}: {key} is missing")
+    for key in table:
+        if key not in known:
+            raise CatalogueError(f"{where}: unknown key {key}; known are {known}")
 
 
 def _text(where: str, table: dict[str, object], key: str, pattern: re.Pattern[str]) -> str:

@@ -9,7 +9,7 @@ from kernel import catalogue
 from kernel.selection import Listed
 from kernel.under_test import KernelUnderTest
 
-HEADINGS = ("KERNEL", "ARCH", "STATE", "RELEASE", "SOURCE", "SIZE")
+HEADINGS = ("KERNEL", "ARCH", "STATE", "RELEASE", "SOURCE", "SIZE", "CAUGHT BY")
 
 
 def size_text(size: int) -> str:
@@ -31,6 +31,7 @@ def cells(listed: Listed) -> tuple[str, ...]:
         listed.release or "-",
         listed.source_version or "-",
         size_text(listed.size) if listed.size else "-",
+        listed.caught,
     )
 
 
@@ -58,5 +59,8 @@ def details(kernel: KernelUnderTest) -> str:
         variant = catalogue.find(kernel.name, kernel.arch).variant
         assert variant is not None
         pairs.append(("variant", f"{variant.kind}: {variant.symptom} ({variant.source})"))
+        pairs.append(("caught", f"by {variant.scenario}, at {variant.stage}"))
+    if kernel.fixed:
+        pairs.append(("fixed", ", ".join(sorted(kernel.fixed))))
     lines = [f"{name:<8} {value}" for name, value in pairs]
     return "\n".join([*lines, *(f"warning: {warning}" for warning in kernel.warnings)])

@@ -26,13 +26,14 @@ class State(enum.Enum):
 class Listed:
     """One line of `jumpback kernel list`."""
 
-    version: str  # "6.1", "7.2+gdt-not-restored"
+    version: str  # "6.1", "6.1-stock", "7.2+gdt-not-restored"
     arch: str
     state: State
     release: str = ""
     source_version: str = ""
     size: int = 0  # bytes on disk
     folder: Path | None = None
+    caught: str = ""  # a variant: the scenario that must show it, and the stage it must blame
 
 
 def resolve(
@@ -45,7 +46,7 @@ def resolve(
 ) -> KernelUnderTest:
     """The kernel that ``spec`` names: one of the catalogue (built if need be), or a path.
 
-    Of the catalogue: a version ("7.2") or a variant of one ("7.2+gdt-not-restored").
+    Of the catalogue: a version ("7.2"), a flavour ("7.2-stock") or a variant ("7.2+deadlock").
 
     A path has a slash in it, or is an existing folder that is no version. ``arch`` is for the
     catalogue; of a path the files tell it. Raises KernelError's children.
@@ -60,8 +61,8 @@ def is_path(spec: str) -> bool:
     """Whether ``spec`` is a path and not a version of the catalogue."""
     if "/" in spec or spec in (".", "..") or spec.startswith("~"):
         return True
-    versions = {row.version for row in catalogue.load()}
-    return spec.partition("+")[0] not in versions and Path(spec).exists()
+    titles = {row.title for row in catalogue.load()}
+    return spec.partition("+")[0] not in titles and Path(spec).exists()
 
 
 def list_kernels(cache: Cache | None = None, rows: list[Row] | None = None) -> list[Listed]:
@@ -76,10 +77,10 @@ def list_kernels(cache: Cache | None = None, rows: list[Row] | None = None) -> l
         if kernel:
             folder = kernel.bzimage.parent
             current.add(folder.name)
-            listed.append(_listed(kernel, State.BUILT))
+            listed.append(_listed(kernel, State.BUILT, _caught(row)))
         else:
             state = State.BUILDING if builder.building(row, cache) else State.NOT_BUILT
-            listed.append(Listed(row.title, row.arch, state))
+            listed.append(Listed(row.title, row.arch, state, caught=_caught(row)))
     for meta in sorted(cache.root.glob(f"kernels/*/{META}")):
         if meta.parent.name not in current:
             listed.append(_listed(from_cache(meta.parent), State.OUTDATED))
@@ -135,7 +136,11 @@ def disk_size(path: Path) -> int:
     return sum(p.lstat().st_blocks * 512 for p in files)
 
 
-def _listed(kernel: KernelUnderTest, state: State) -> Listed:
+def _caught(row: Row) -> str:
+    return f"{row.variant.scenario}: {row.variant.stage}" if row.variant else ""
+
+
+def _listed(kernel: KernelUnderTest, state: State, caught: str = "") -> Listed:
     folder = kernel.bzimage.parent
     return Listed(
         version=kernel.name,
@@ -145,4 +150,5 @@ def _listed(kernel: KernelUnderTest, state: State) -> Listed:
         source_version=kernel.source_version,
         size=disk_size(folder),
         folder=folder,
+        caught=caught,
     )

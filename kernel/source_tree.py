@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel source trees in the cache: unpacked once for each version and patch series."""
+"""Kernel source trees in the cache: unpacked once for each version, patched in copies."""
 
 from __future__ import annotations
 
@@ -16,29 +16,27 @@ from kernel.progress import Progress
 
 
 def patch_digest(patches: Sequence[Path]) -> str:
-    """Hex digest over names, order and contents of ``patches``."""
+    """Hex digest over order and contents of ``patches``: what they change, not what they say."""
     digest = hashlib.sha256()
     for patch in patches:
-        digest.update(f"{patch.name}\0{hashlib.sha256(patch.read_bytes()).hexdigest()}\n".encode())
+        text = patch.read_bytes()
+        change = text[max(text.find(b"\n--- "), 0) :]
+        digest.update(f"{hashlib.sha256(change).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
 @contextlib.contextmanager
-def prepared(
-    package: Package, patches: Sequence[Path], cache: Cache, progress: Progress
-) -> Iterator[Path]:
-    """The source tree of ``package`` with ``patches`` applied; made if it is not there.
+def prepared(package: Package, cache: Cache, progress: Progress) -> Iterator[Path]:
+    """The source tree of ``package`` as Debian has it; unpacked if it is not there.
 
-    It stays while the context lasts. Nobody may write into it: builds go to a copy (``linked``).
-    Raises PackageError, PatchError.
+    It stays while the context lasts. Nobody may write into it: patches and builds go to a copy
+    (``linked``). Raises PackageError.
     """
-    pristine = f"{package.name}_{package.version.replace(':', '%3a')}"
-    name = f"{pristine}+{patch_digest(patches)[:16]}" if patches else pristine
-    place = cache.folder("sources") / name
+    place = cache.folder("sources") / f"{package.name}_{package.version.replace(':', '%3a')}"
     while True:
         with cache.lock(lock_name(place)):
             if not place.is_dir():
-                _make(package, patches, place, cache, progress)
+                _make(package, place, cache, progress)
         with cache.lock(lock_name(place), shared=True):
             if place.is_dir():  # or it was pruned between the two locks
                 yield place
@@ -69,14 +67,11 @@ def lock_name(place: Path) -> str:
     return f"source-{place.name}"
 
 
-def _make(
-    package: Package, patches: Sequence[Path], place: Path, cache: Cache, progress: Progress
-) -> None:
+def _make(package: Package, place: Path, cache: Cache, progress: Progress) -> None:
     with cache.scratch(f"source-{place.name}") as folder:
         tree = folder / "tree"
         tree.mkdir()
         unpack(package, tree, progress)
-        apply_series(tree, patches)
         cache.publish_unsynced(tree, place)
 
 

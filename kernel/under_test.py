@@ -16,7 +16,7 @@ META = "meta.json"
 class KernelUnderTest:
     """One built kernel: its files and what is known about them."""
 
-    name: str  # "6.1", "7.2+gdt-not-restored", or the path that the user gave
+    name: str  # "6.1", "6.1-stock", "7.2+gdt-not-restored", or the path that the user gave
     version: str  # "6.1"; of the user's own kernel: "6.1" from its release
     arch: str  # "x86_64" or "i386"
     release: str  # "6.1.192-jumpback", as uname -r prints it
@@ -27,11 +27,16 @@ class KernelUnderTest:
     source_version: str  # Debian's package version, "" for the user's own
     warnings: tuple[str, ...] = ()
     variant: str = ""  # "gdt-not-restored": the one change on top of the version
+    flavour: str = ""  # "stock": without our patch series; or another config, "lockdep"
+    # Pages of docs/findings, without ".md", whose defect our patch series mends in this kernel. A
+    # variant may have put one of them back: then it is to be noticed.
+    fixed: frozenset[str] = frozenset()
 
 
-def full_name(version: str, variant: str) -> str:
-    """What people type after --kernel: "7.2", "7.2+gdt-not-restored"."""
-    return f"{version}+{variant}" if variant else version
+def full_name(version: str, flavour: str, variant: str) -> str:
+    """What people type after --kernel: "7.2", "7.2-stock", "7.2+gdt-not-restored"."""
+    title = f"{version}-{flavour}" if flavour else version
+    return f"{title}+{variant}" if variant else title
 
 
 def from_cache(folder: Path) -> KernelUnderTest:
@@ -39,9 +44,9 @@ def from_cache(folder: Path) -> KernelUnderTest:
     path = folder / META
     try:
         meta = json.loads(path.read_text())
-        variant = meta.get("variant", "")
+        variant, flavour = meta.get("variant", ""), meta.get("flavour", "")
         return KernelUnderTest(
-            name=full_name(meta["version"], variant),
+            name=full_name(meta["version"], flavour, variant),
             version=meta["version"],
             arch=meta["arch"],
             release=meta["release"],
@@ -51,6 +56,7 @@ def from_cache(folder: Path) -> KernelUnderTest:
             key=meta["key"],
             source_version=meta["source_version"],
             variant=variant,
+            flavour=flavour,
         )
     except (OSError, ValueError, KeyError) as error:
         raise KernelError(

@@ -50,17 +50,34 @@ class Checked:
     reason: str
 
 
-def _verdict(judgement: jumpback_jump.Judgement, strict: bool) -> Verdict:
+def _verdict(
+    judgement: jumpback_jump.Judgement, strict: bool, fixed: frozenset[str] = frozenset()
+) -> Verdict:
     if judgement.outcome == "match" and not judgement.violations:
         return Verdict.PASS
     known = judgement.outcome == "known-fault" and judgement.faults_known_here
+    if any(_finding(fault.code) in fixed for fault in judgement.faults):
+        return Verdict.FAIL
     return Verdict.XFAIL if known and not strict else Verdict.FAIL
 
 
-def check(name: str, vmlinux: Path, *, strict: bool = False, catalogued: bool = False) -> Checked:
+def _finding(code: str) -> str:
+    """The page of docs/findings that tells of a fault, without ".md"; "" if there is none."""
+    return Path(FINDINGS.get(code, "")).stem
+
+
+def check(
+    name: str,
+    vmlinux: Path,
+    *,
+    strict: bool = False,
+    catalogued: bool = False,
+    fixed: frozenset[str] = frozenset(),
+) -> Checked:
     """Runs and judges everything. ``strict``: known faults are failures. Raises UsageError.
 
-    ``catalogued``: a kernel whose known faults are written up, so a missing one is XPASS.
+    ``catalogued``: a kernel whose known faults are written up, so a missing one is XPASS, but for
+    those of the findings ``fixed``, which its patches mend: they are failures.
     """
     try:
         sequence = jumpback_sequence.Sequence(vmlinux)
@@ -72,21 +89,27 @@ def check(name: str, vmlinux: Path, *, strict: bool = False, catalogued: bool = 
         run = sequence.run(scenario)
         result = jumpback_jump.judge(model, scenario, run.trace)
         expected = jumpback_jump.expected_trace(model, scenario)
-        verdict = _verdict(result, strict)
+        verdict = _verdict(result, strict, fixed)
         judged.append(Judged("kernel_kexec", str(scenario), run, expected, result, verdict))
     for branch in ("jump", "plain"):
         run = sequence.run_machine(branch)
         result = jumpback_jump.judge_machine(model, branch, run.trace)
         expected = jumpback_jump.expected_machine_trace(model, branch)
         judged.append(
-            Judged("machine_kexec", branch, run, expected, result, _verdict(result, strict))
+            Judged("machine_kexec", branch, run, expected, result, _verdict(result, strict, fixed))
         )
-    verdict, reason = overall(sequence.release, judged, catalogued=catalogued)
+    verdict, reason = overall(sequence.release, judged, catalogued=catalogued, fixed=fixed)
     return Checked(name, vmlinux, sequence, judged, verdict, reason)
 
 
-def overall(release: str, judged: list[Judged], *, catalogued: bool) -> tuple[Verdict, str]:
-    """The kernel's verdict and its reason; ``catalogued`` as for check()."""
+def overall(
+    release: str,
+    judged: list[Judged],
+    *,
+    catalogued: bool,
+    fixed: frozenset[str] = frozenset(),
+) -> tuple[Verdict, str]:
+    """The kernel's verdict and its reason; ``catalogued`` and ``fixed`` as for check()."""
     failed = [one for one in judged if one.verdict is Verdict.FAIL]
     if failed:
         first = failed[0]
@@ -94,7 +117,9 @@ def overall(release: str, judged: list[Judged], *, catalogued: bool) -> tuple[Ve
     shown = {fault.code for one in judged for fault in one.judgement.faults}
     if catalogued:
         for fault in jumpback_jump.known_faults():
-            if fault.code in FINDINGS and fault.known_in(release) and fault.code not in shown:
+            if _finding(fault.code) in fixed | {""}:
+                continue
+            if fault.known_in(release) and fault.code not in shown:
                 return Verdict.XPASS, (
                     f"the {fault.name} ({fault.code}) did not show, though {release} is known to "
                     f"have it: {FINDINGS[fault.code]}"
@@ -277,7 +302,13 @@ def sequence_check(
     with unfit_for(style):
         with Progress() as progress:
             choice = choose(vmlinux, arch, progress)
-        checked = check(choice.name, choice.vmlinux, strict=strict, catalogued=choice.catalogued)
+        checked = check(
+            choice.name,
+            choice.vmlinux,
+            strict=strict,
+            catalogued=choice.catalogued,
+            fixed=choice.fixed,
+        )
     if as_json:
         click.echo(json.dumps(to_json(checked), indent=2))
     else:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import jumpback_relocate as jr
 
@@ -64,7 +65,9 @@ def run(subject: Subject, plan: Plan, *, tick: Callable[[int], None] | None = No
             shown = [(index, session.show(index)) for index in different[:1]]
     except jr.RelocateError as error:
         raise InfraError(str(error)) from error
-    verdict, reason = judge(tally, strict=plan.strict, catalogued=subject.catalogued)
+    verdict, reason = judge(
+        tally, strict=plan.strict, catalogued=subject.catalogued, fixed=subject.fixed
+    )
     if plan.break_name and not tally["failed"]:
         verdict = Verdict.XPASS
         reason = f"{plan.break_name} was not noticed: no case of this run can show it"
@@ -76,20 +79,35 @@ def run(subject: Subject, plan: Plan, *, tick: Callable[[int], None] | None = No
     return checked
 
 
-def judge(tally: jr.Tally, *, strict: bool, catalogued: bool) -> tuple[Verdict, str]:
-    """``strict``: known defects are failures. ``catalogued``: they have to show."""
+def judge(
+    tally: jr.Tally, *, strict: bool, catalogued: bool, fixed: frozenset[str] = frozenset()
+) -> tuple[Verdict, str]:
+    """``strict``: known defects are failures. ``catalogued``: they have to show, but for those of
+    the findings ``fixed``, which must not."""
     if tally["failed"]:
         first = tally["failures"][0]
         return Verdict.FAIL, f"case {first['case']}: {news(first['findings'])[0]['text']}"
     shown = [defect for defect in tally["defects"] if defect["shown"]]
     if shown and strict:
         return Verdict.FAIL, f"known defects, which --strict forbids: {_named(shown)}"
-    gone = [defect for defect in tally["defects"] if not defect["shown"]]
+    back = [defect for defect in shown if finding_of(defect) in fixed]
+    if back:
+        return Verdict.FAIL, f"this kernel's patches mend it, and it shows: {_named(back)}"
+    gone = [
+        defect
+        for defect in tally["defects"]
+        if not defect["shown"] and finding_of(defect) not in fixed
+    ]
     if gone and catalogued:
         return Verdict.XPASS, f"a known defect did not show: {_named(gone)}"
     if shown:
         return Verdict.XFAIL, f"as the model says, but for known defects: {_named(shown)}"
     return Verdict.PASS, f"all {tally['cases']} cases as the model says"
+
+
+def finding_of(defect: jr.Defect) -> str:
+    """The page of docs/findings that tells of it, without ".md"; "" if there is none."""
+    return Path(defect["page"]).stem
 
 
 def news(findings: list[jr.Finding]) -> list[jr.Finding]:

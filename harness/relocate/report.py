@@ -23,6 +23,7 @@ def _kernel(subject: Subject) -> dict[str, Any]:
         "vmlinux": str(subject.vmlinux),
         "generation": target.generation,
         "notes": target.notes,
+        "fixed": sorted(subject.fixed),
     }
 
 

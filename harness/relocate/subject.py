@@ -15,13 +15,14 @@ from kernel.progress import Progress
 
 @dataclass(frozen=True)
 class Subject:
-    """``catalogued``: a version as shipped, so its known defects are written up and must show."""
+    """``catalogued`` and ``fixed`` as in harness.vmlinux_choice.Choice."""
 
     name: str  # as the user would type it again
     vmlinux: Path
     arch: str
     catalogued: bool
     target: jumpback_relocate.Target
+    fixed: frozenset[str] = frozenset()
 
 
 def find(spec: str, arch: str, progress: Progress | None = None) -> Subject:
@@ -34,4 +35,6 @@ def find(spec: str, arch: str, progress: Progress | None = None) -> Subject:
         target = jumpback_relocate.Target.open(choice.vmlinux)
     except jumpback_relocate.RelocateError as error:
         raise UsageError(str(error)) from error
-    return Subject(choice.name, choice.vmlinux, target.arch, choice.catalogued, target)
+    return Subject(
+        choice.name, choice.vmlinux, target.arch, choice.catalogued, target, choice.fixed
+    )

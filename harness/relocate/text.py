@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import jumpback_relocate as jr
 
-from harness.relocate.cases import Checked, Plan
+from harness.relocate.cases import Checked, Plan, finding_of
 from harness.relocate.mutants import MutationRun
 from harness.relocate.subject import Subject
 
@@ -63,7 +63,7 @@ def render(checked: Checked) -> Iterator[str]:
 
 
 def _summary(checked: Checked) -> Iterator[str]:
-    tally, plan = checked.tally, checked.plan
+    tally, plan, fixed = checked.tally, checked.plan, checked.subject.fixed
     ways = "there and back" if plan.both_ways else "one way"
     rate = f", {tally['cases'] / checked.seconds:,.0f} a second" if checked.seconds > 0 else ""
     yield (
@@ -84,7 +84,8 @@ def _summary(checked: Checked) -> Iterator[str]:
         name = f"{defect['id']} ({defect['alias']})" if defect["alias"] else defect["id"]
         yield f"  {name}: {defect['summary']}"
         share = f"{defect['shown']} of {defect['could_show']} cases that can show it"
-        yield f"      shown by {share}" + (f"; {defect['page']}" if defect["page"] else "")
+        mended = "; mended by this kernel's patches" if finding_of(defect) in fixed else ""
+        yield f"      shown by {share}" + (f"; {defect['page']}" if defect["page"] else "") + mended
         if defect["fix"]:
             yield f"      mended by mainline commit {defect['fix']}"
         for example in tally["examples"]:

@@ -64,7 +64,8 @@ class FakeKernel:
         """The same kernel with one change."""
         path = self.folder / f"{identity}.patch"
         path.write_text(patch)
-        return replace(self.row(), variant=Variant(identity, "regression", "worse", "none", path))
+        variant = Variant(identity, "regression", "worse", "none", "jump-call", "P1", path)
+        return replace(self.row(), variant=variant)
 
     def put_package(self, pause: str = "true", version: str = VERSION) -> Path:
         """Builds the .deb and records it as what the suite has."""

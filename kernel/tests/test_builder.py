@@ -208,7 +208,8 @@ def test_series_is_applied_in_order(fake: FakeKernel, tmp_path: Path) -> None:
     second.write_text(PATCH.format(old="good morning", new="good night"))
     kernel = builder.build(fake.row(patches=(first, second)), cache=fake.cache)
     assert kernel.vmlinux.read_text() == "good night\n"
-    # The pristine tree is another one.
+    assert kernel.name == "9.9"
+    # The source in the cache stays as Debian has it.
     assert builder.build(fake.row(), cache=fake.cache).vmlinux.read_text() == "hello\n"
 
 
@@ -230,8 +231,32 @@ def test_patch_that_does_not_apply_is_named_and_leaves_nothing(
     patch.write_text(text)
     with pytest.raises(PatchError, match="wrong.patch: patch 1 of 1 does not apply"):
         builder.build(fake.row(patches=(patch,)), cache=fake.cache)
-    assert list((fake.cache.root / "sources").iterdir()) == []
+    assert fake.runs == 0
     assert leftovers(fake) == []
+
+
+def test_stock_and_an_empty_series_are_the_same_bytes_by_two_names(fake: FakeKernel) -> None:
+    fake.put_package()
+    plain, stock = fake.row(), replace(fake.row(), flavour="stock")
+    first, second = (builder.build(row, cache=fake.cache) for row in (plain, stock))
+    assert (first.name, second.name) == ("9.9", "9.9-stock")
+    assert first.bzimage == second.bzimage and fake.runs == 1
+
+
+def test_a_patch_that_says_something_else_makes_the_same_kernel(
+    fake: FakeKernel, tmp_path: Path
+) -> None:
+    patch = tmp_path / "better.patch"
+    patch.write_text("A word.\n\nFixes-finding: rude\n\n" + PATCH.format(old="hello", new="hi"))
+    row = fake.row(patches=(patch,))
+    before = builder.cache_key(row, "1", "gcc")
+    fake.put_package()
+    assert builder.build(row, cache=fake.cache).fixed == {"rude"}
+    patch.write_text("Another.\n\n" + PATCH.format(old="hello", new="hi"))
+    assert builder.cache_key(row, "1", "gcc") == before
+    assert builder.build(row, cache=fake.cache).fixed == frozenset()
+    patch.write_text("Another.\n\n" + PATCH.format(old="hello", new="ho"))
+    assert builder.cache_key(row, "1", "gcc") != before
 
 
 def test_environment_does_not_reach_the_build(

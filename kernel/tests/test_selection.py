@@ -72,7 +72,16 @@ def test_text(fake: FakeKernel) -> None:
     fake.put_package()
     kernel = builder.build(fake.row(), cache=fake.cache)
     lines = table(list_kernels(fake.cache, [fake.row()])).splitlines()
-    assert lines[0].split() == ["KERNEL", "ARCH", "STATE", "RELEASE", "SOURCE", "SIZE"]
+    assert lines[0].split() == [
+        "KERNEL",
+        "ARCH",
+        "STATE",
+        "RELEASE",
+        "SOURCE",
+        "SIZE",
+        "CAUGHT",
+        "BY",
+    ]
     assert lines[1].split()[:5] == ["9.9", "x86_64", "built", "9.9.1-jumpback", "9.9.1-1"]
     assert lines[0].index("STATE") == lines[1].index("built")
     assert f"bzImage  {kernel.bzimage}" in details(kernel)

@@ -19,6 +19,7 @@ from kernel.selection import State, is_path, list_kernels, prune, resolve
 from kernel.tests.fake_kernel import FakeKernel
 
 WORSE = "--- a/greeting\n+++ b/greeting\n@@ -1 +1 @@\n-hello\n+go away\n"
+PATCHED = [row for row in (*catalogue.load(), *catalogue.load_variants()) if row.all_patches]
 COMPILE = "$(CC) -c main.c -o $(O)/main.o"
 
 
@@ -68,8 +69,10 @@ def test_variant_is_typed_listed_and_kept(
     assert listed == {("9.9", State.NOT_BUILT), ("9.9+worse", State.NOT_BUILT)}
     built = resolve("9.9+worse", cache=fake.cache)
     assert "variant  regression: worse (none)" in details(built).splitlines()
+    assert "caught   by jump-call, at P1" in details(built).splitlines()
     listed = {(one.version, one.state) for one in list_kernels(fake.cache)}
     assert listed == {("9.9", State.NOT_BUILT), ("9.9+worse", State.BUILT)}
+    assert [one.caught for one in list_kernels(fake.cache)] == ["", "jump-call: P1"]
     prune(fake.cache)
     assert built.vmlinux.exists()
 
@@ -110,20 +113,16 @@ def statistics(fake: FakeKernel) -> dict[str, int]:
 
 @pytest.mark.network
 @pytest.mark.timeout(600)  # a source package that is not in the cache is fetched first
-@pytest.mark.parametrize(
-    "row", catalogue.load_variants(), ids=[row.name for row in catalogue.load_variants()]
-)
-def test_shipped_patch_applies(row: Row) -> None:
+@pytest.mark.parametrize("row", PATCHED, ids=[row.name for row in PATCHED])
+def test_shipped_patches_apply(row: Row) -> None:
     cache = Cache()
     package = locate(row.package, row.suites, progress=Silent(), cache=cache)
-    assert row.variant is not None
-    with source_tree.prepared(package, row.patches, cache, Silent()) as source:
-        with source_tree.linked(source, [row.variant.patch], cache) as tree:
+    with source_tree.prepared(package, cache, Silent()) as source:
+        with source_tree.linked(source, row.all_patches, cache) as tree:
             for name in changed_files(row):
                 assert (tree / name).read_bytes() != (source / name).read_bytes()
 
 
 def changed_files(row: Row) -> list[str]:
-    assert row.variant is not None
-    lines = row.variant.patch.read_text().splitlines()
+    lines = "\n".join(patch.read_text() for patch in row.all_patches).splitlines()
     return [line.removeprefix("+++ b/") for line in lines if line.startswith("+++ b/")]

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "model/memory/text.h"
 
@@ -17,6 +18,16 @@ constexpr std::uint64_t kWordBytes = 8;
 // Saved by relocate_kernel for the way back (.data..relocate_kernel).
 constexpr std::string_view kSavedWords[] = {"saved_rsp", "saved_cr0", "saved_cr3", "saved_cr4",
                                             "pa_backup_pages_map"};
+
+// "push %rdx; call *%rdx", the same bytes in 32-bit code: the entry stands above the return address
+// (2cacf7f23a02). A series of patches brings that to kernels whose version lacks it.
+constexpr unsigned char kEntryPushed[] = {0x52, 0xff, 0xd2};
+
+bool pushes_entry(const unicorn::RelocateCode& code) {
+    const auto* begin = reinterpret_cast<const unsigned char*>(code.blob.data());
+    const auto* end = begin + std::min<std::uint64_t>(code.code_size, code.blob.size());
+    return std::search(begin, end, std::begin(kEntryPushed), std::end(kEntryPushed)) != end;
+}
 
 Abi abi_of(unicorn::Convention convention) {
     switch (convention) {
@@ -81,6 +92,7 @@ Result<Target> Target::from(const Vmlinux& vmlinux) {
     collect_symbols(vmlinux, target);
     target.code_bytes = target.code.code_size;
     target.generation.debug_tables = target.debug_gdt().has_value();
+    target.generation.reentry_slot |= pushes_entry(target.code);
     return target;
 }
 

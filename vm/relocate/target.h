@@ -26,7 +26,7 @@ struct CodeSymbol {
 
 struct Target {
     unicorn::RelocateCode code;
-    relocate::Generation generation;  // as the table has it, less what the code itself shows
+    relocate::Generation generation;  // as the table has it, but for what the code itself shows
     const kimage::LoadRules* rules = nullptr;
     std::string note;                 // empty, or that another version's rules are used
     std::vector<CodeSymbol> symbols;  // by offset
