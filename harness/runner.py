@@ -119,7 +119,7 @@ class _Run:
         self.known = known.applied(
             release=tested.release,
             arch=tested.arch,
-            fixed=getattr(tested, "fixed", frozenset()),
+            fixed=tested.fixed,
             scenario=self._scenario.name,
             chosen=self._chosen,
         )

@@ -39,9 +39,13 @@ class StepFailed(Exception):
 
 
 class Shell:
-    """Runs commands with their output shown, and keeps the runners' summary lines."""
+    """Runs commands with their output shown, and keeps the runners' summary lines.
 
-    def __init__(self) -> None:
+    ``everything``: what is too long for every run, too.
+    """
+
+    def __init__(self, everything: bool = False) -> None:
+        self.everything = everything
         self.summaries: list[str] = []
 
     def run(self, *argv: str, env: dict[str, str] | None = None, quiet: bool = False) -> None:
@@ -158,12 +162,13 @@ KERNELS = (
 
 def kernels(shell: Shell) -> None:
     command = str(TREE / "jumpback")
-    for version, arch in KERNELS:
+    for version, arch in globals().get("ALL_KERNELS", KERNELS) if shell.everything else KERNELS:
         shell.run(command, "kernel", "build", version, "--arch", arch)
 
 
 def boots(shell: Shell) -> None:
-    shell.run("/usr/bin/python3", "-m", "pytest", "-q", "-n", JOBS, "-m", "(boots or kernels) and not full")
+    what = "boots or kernels or full" if shell.everything else "(boots or kernels) and not full"
+    shell.run("/usr/bin/python3", "-m", "pytest", "-q", "-n", JOBS, "-m", what)
 
 
 STEPS: dict[str, Callable[[Shell], None]] = {
@@ -185,7 +190,13 @@ STEPS: dict[str, Callable[[Shell], None]] = {
     help="Run this step alone (may be given several times).",
 )
 @click.option("--keep-going", is_flag=True, help="Go on after a failed step.")
-def test_command(only: tuple[str, ...], keep_going: bool) -> None:
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also every kernel of the catalogue and every test that is too long for each run.",
+)
+def test_command(only: tuple[str, ...], keep_going: bool, everything: bool) -> None:
     """Run every test of this tree: linters, unit tests, sanitizers, fuzz smoke, real boots.
 
     \b
@@ -197,13 +208,16 @@ def test_command(only: tuple[str, ...], keep_going: bool) -> None:
       sanitize  C++ build with ASan and UBSan, ctest, bounded fuzzing
       tidy      clang-tidy
       boots     pytest with real kernels: scenarios, red twins
+
+    With --all, kernels builds all of them, and boots runs the tests marked full, too: the other
+    versions and configurations, long runs, every regression. That takes hours, this takes minutes.
     """
     # A shell starts background jobs with SIGINT ignored, and children inherit that; tests of what
     # Ctrl-C does would then fail.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     outcomes: list[Outcome] = []
     for name in only or STEPS:
-        shell = Shell()
+        shell = Shell(everything)
         began = time.monotonic()
         print(f"==> {name}", flush=True)
         try:
