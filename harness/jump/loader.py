@@ -6,13 +6,15 @@ B's stands as a file in A's.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.agent import Agent
-from harness.errors import GuestBroken
+from harness.errors import GuestBroken, UsageError
 from harness.guest_image import GuestFile, build_guest
 from harness.guest_program import build_program
+from harness.kexec.calls import PAGE
 from harness.paths import TREE
 from kernel.progress import Progress
 
@@ -28,6 +30,21 @@ class Window:
 
     first: int = 0x100000
     last: int = 0x3FFFFFF
+
+    @classmethod
+    def parse(cls, first: str, last: str) -> Window:
+        """From --mem-min and --mem-max. Raises UsageError."""
+        try:
+            window = cls(int(first, 0), int(last, 0))
+        except ValueError as error:
+            raise UsageError(f"--mem-min {first}, --mem-max {last}: {error}") from error
+        if window.first % PAGE or (window.last + 1) % PAGE or window.first < 0x100000:
+            raise UsageError(
+                f"--mem-min {first}, --mem-max {last}: expected a range of whole pages above 1 MiB"
+            )
+        if window.first >= window.last:
+            raise UsageError(f"--mem-min {first} is not below --mem-max {last}")
+        return window
 
 
 @dataclass(frozen=True)
@@ -66,10 +83,21 @@ def load_way_back(agent: Agent) -> int:
     return _run(agent, [GUEST_PATH, "back"])["entry"]
 
 
+def read_core(agent: Agent, pfns: Sequence[int]) -> dict[int, bytes]:
+    """In B: page frames of A, as B's /proc/vmcore gives them."""
+    text = _output(agent, [GUEST_PATH, "core", "--pages", ",".join(map(str, pfns))])
+    rows = (line.split() for line in text.splitlines())
+    return {int(row[1]): bytes.fromhex(row[2]) for row in rows if len(row) == 3}
+
+
 def _run(agent: Agent, words: list[str]) -> dict[str, int]:
+    pairs = (line.split() for line in _output(agent, words).splitlines())
+    return {pair[0]: int(pair[1], 0) for pair in pairs if len(pair) == 2}
+
+
+def _output(agent: Agent, words: list[str]) -> str:
     done = agent.run(f"exec {shlex.join(words)}", timeout=60)
     if not done.good:
         how = f"exit status {done.exit}" if done.signal is None else f"signal {done.signal}"
         raise GuestBroken(f"jb-jump {words[1]}: {how}: {done.text[-400:].strip()}")
-    pairs = (line.split() for line in done.text.splitlines())
-    return {pair[0]: int(pair[1], 0) for pair in pairs if len(pair) == 2}
+    return done.text

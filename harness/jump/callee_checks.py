@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What must hold in the kernel that runs after a jump: its way back, its memory map, its timer, and
+what it sees of the kernel that was left.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+from harness.kexec.calls import PAGE
+from harness.jump.loader import read_core
+from harness.jump.travel import Travel
+
+_PAGES = 8  # of A that B reads back: each costs some ms on the agent's line
+_TICKS = 0.1  # guest seconds in which the tick must come
+_RAM = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : System RAM$", re.M)
+_ENTRY = re.compile(r"\bkexec_jump_back_entry=(\S+)")
+
+
+class CalleeChecks:
+    def __init__(self, travel: Travel) -> None:
+        self._travel = travel
+
+    def offered_entry(self) -> None:
+        """B's command line names the place where A waits: what P2 will be."""
+        travel = self._travel
+        departure = travel.a.departure
+        assert departure is not None
+        with travel.link.asking() as agent:
+            line = agent.run("cat /proc/cmdline").text
+        found = _ENTRY.search(line)
+        wanted = departure.reentry
+        problems = []
+        if found is None:
+            problems.append(f"B's command line has no kexec_jump_back_entry=; wanted {wanted:#x}")
+        elif int(found.group(1), 16) != wanted:
+            problems.append(f"kexec_jump_back_entry={found.group(1)}, A waits at {wanted:#x}")
+        name = "B is offered the way back"
+        travel.fail_or_pass(name, "life", "callee-entry", problems)
+
+    def memory_map(self) -> None:
+        """B uses the window and nothing else."""
+        travel = self._travel
+        with travel.link.asking() as agent:
+            text = agent.run("cat /proc/iomem").text
+        window = travel.options.window
+        problems = []
+        ranges = [(int(a, 16), int(b, 16)) for a, b in _RAM.findall(text)]
+        for first, last in ranges:
+            low = last < 0xA0000
+            if not low and (first < window.first or last > window.last):
+                problems.append(
+                    f"B takes {first:#x}-{last:#x} for its RAM; the window is "
+                    f"{window.first:#x}-{window.last:#x}"
+                )
+        if not ranges:
+            problems.append("B's /proc/iomem shows no RAM")
+        travel.fail_or_pass("B keeps to its window", "life", "callee", problems)
+
+    def reads_memory(self) -> None:
+        """Pages of A that B reads from /proc/vmcore are those of A at its last instruction."""
+        travel = self._travel
+        departure = travel.a.departure
+        assert departure is not None and travel.a.planted is not None
+        pfns = self._readable()
+        nonce = travel.a.planted.nonce.pa
+        pfns = travel.context.random.sample(pfns, min(_PAGES, len(pfns)))
+        if nonce is not None and not self._in_window(nonce // PAGE):
+            pfns.append(nonce // PAGE)
+        with travel.link.asking() as agent:
+            pages = read_core(agent, pfns)
+        problems = []
+        for pfn in pfns:
+            wanted = departure.ram.page(pfn)
+            found = pages.get(pfn, b"")
+            if found == wanted:
+                continue
+            at = next((i for i, (a, b) in enumerate(zip(wanted, found)) if a != b), len(found))
+            problems.append(
+                f"/proc/vmcore in B, pfn {pfn:#x}, byte {at:#x}: expected "
+                f"{wanted[at:at + 8].hex()} as A had it, found {found[at:at + 8].hex() or 'nothing'}"
+            )
+        travel.fail_or_pass("B reads A's memory", "vmcore", "callee", problems)
+
+    def _readable(self) -> list[int]:
+        """Frames of A's RAM outside the window, not all zero, which neither kernel writes to."""
+        departure = self._travel.a.departure
+        assert departure is not None
+        empty = bytes(PAGE)
+        moved = departure.frames
+        random = self._travel.context.random
+        found: list[int] = []
+        for _ in range(4000):
+            pfn = random.randrange(0x100, departure.ram.end_pfn)
+            if self._in_window(pfn) or pfn in moved or pfn not in departure.ram:
+                continue
+            if departure.ram.page(pfn) != empty:
+                found.append(pfn)
+            if len(found) == 4 * _PAGES:
+                break
+        return found
+
+    def _in_window(self, pfn: int) -> bool:
+        window = self._travel.options.window
+        return pfn < 0x100 or window.first <= pfn * PAGE <= window.last
+
+    def timer(self) -> None:
+        """The tick of the kernel that runs, seen from outside: its jiffies."""
+        travel = self._travel
+        with travel.life.paused():
+            side = travel.running.side or travel.look(travel.running)
+            before = side.view.variable("jiffies")
+        time.sleep(_TICKS)
+        deadline = time.monotonic() + travel.life.remaining()
+        after = before
+        while after == before and time.monotonic() < deadline:
+            with travel.life.paused():
+                after = side.view.variable("jiffies")
+        problems = [] if after != before else ["jiffies stands still: no timer interrupt arrives"]
+        name = f"{travel.running.role}'s timer ticks"
+        travel.fail_or_pass(name, "jump-interrupts", "callee", problems)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The story of a jump-kernel run: A loads B and jumps, B looks at A and jumps back, A goes on."""
+
+from __future__ import annotations
+
+from harness.context import RunContext
+from harness.jump.callee_checks import CalleeChecks
+from harness.jump.options import JumpOptions
+from harness.jump.setup import jump_machine, require_jump, run_story
+from harness.jump.site import JumpSite
+from harness.jump.tampers import JumpTamper
+from harness.jump.travel import Moments, Travel
+from harness.machine import Life
+
+
+class JumpKernelStory:
+    def __init__(self, context: RunContext, options: JumpOptions) -> None:
+        self._context = context
+        self._options = options
+        self._tamper = options.tamper or JumpTamper("", "")
+        self._done: list[str] = []
+
+    def run(self) -> None:
+        """Records checks in the context's result."""
+        require_jump(self._context)
+        config = jump_machine(self._context, self._options)
+        run_story(self._context, config, self._tell, self._done)
+
+    def _tell(self, life: Life) -> None:
+        progress = self._context.progress
+        travel = Travel.begin(self._context, self._options, life)
+        site = JumpSite(self._context.random, self._context.symbols, life, travel, self._done)
+        try:
+            progress.start("A: boot, load B", None)
+            travel.boot()
+            travel.load(self._tamper.append_to_b)
+            self._there_and_back(travel, site, first=True)
+            for trip in range(2, self._options.trips + 1):
+                progress.start(f"trip {trip} of {self._options.trips}", None)
+                self._there_and_back(travel, site, first=False)
+            travel.check_log()
+            self._summarize(travel)
+        finally:
+            travel.link.close()
+
+    def _there_and_back(self, travel: Travel, site: JumpSite, *, first: bool) -> None:
+        tamper = self._tamper
+        progress = self._context.progress
+        checks = CalleeChecks(travel)
+        progress.start("A to B", None)
+        result = travel.cross(
+            Moments(
+                departed=lambda: tamper.at_departure(site),
+                entering=lambda: tamper.at_entry(site),
+            )
+        )
+        if first:
+            progress.start("B looks at A", None)
+            with travel.stage("look"):
+                checks.offered_entry()
+                checks.memory_map()
+                checks.reads_memory()
+                checks.timer()
+            travel.plant_in_b()
+            travel.load_way_back()
+        else:
+            assert result is not None
+            travel.check_result(travel.b, result)
+            with travel.stage("check", note="B"):
+                travel.check_running(travel.b)
+                checks.timer()
+        tamper.in_callee(site)
+        progress.start("B to A", None)
+        result = travel.cross(
+            Moments(
+                departed=lambda: tamper.at_way_back(site),
+                arriving=lambda: tamper.at_return(site),
+            )
+        )
+        assert result is not None
+        travel.check_result(travel.a, result)
+        tamper.after_return(site)
+        progress.start("A: check", None)
+        with travel.stage("check", note="A"):
+            travel.check_running(travel.a)
+            checks.timer()
+
+    def _summarize(self, travel: Travel) -> None:
+        result = self._context.result
+        compared = sum(check.compared for check in result.checks if check.oracle == "jump-memory")
+        jumps = travel.a.jumps + travel.b.jumps
+        result.properties["proved"] = f"{jumps} jumps, {compared} pages compared"

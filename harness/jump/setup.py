@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The machine of a jump, and what becomes of a run whose guest ends or breaks: a failed check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.context import RunContext
+from harness.errors import GuestBroken, SkipError
+from harness.hibernation.notes import note_end
+from harness.jump.loader import build_guests
+from harness.jump.options import JumpOptions, command_line
+from harness.machine import Life, Machine, MachineConfig, UnexpectedEnd
+from harness.results import Check, Finding
+
+# In every kernel with CONFIG_KEXEC_JUMP=y that can show its memory to the next one.
+_NEEDED = ("kexec_image", "relocate_kernel", "restore_processor_state")
+
+
+def require_jump(context: RunContext) -> None:
+    """Raises SkipError where the kernel cannot jump."""
+    missing = [name for name in _NEEDED if not context.symbols.all(name)]
+    config = context.kernel.config
+    without = config is not None and "\nCONFIG_KEXEC_JUMP=y\n" not in config.read_text()
+    if missing or without:
+        why = f"no {', '.join(missing)}" if missing else "CONFIG_KEXEC_JUMP is not set"
+        raise SkipError(f"kernel {context.kernel.release} cannot jump: {why} (CONFIG_KEXEC_JUMP=y)")
+
+
+def jump_machine(
+    context: RunContext, options: JumpOptions, disks: tuple[Path, ...] = ()
+) -> MachineConfig:
+    """A's machine: B's kernel and initramfs stand in A's."""
+    arch = context.kernel.arch
+    return MachineConfig(
+        bzimage=context.kernel.bzimage,
+        initrd=build_guests(arch, context.kernel.bzimage, context.progress),
+        command_line=command_line(context, options),
+        arch=arch,
+        memory_mib=context.options.memory_mib,
+        cpus=context.options.cpus,
+        accelerator=context.accelerator,
+        disks=disks,
+    )
+
+
+def run_story(
+    context: RunContext, config: MachineConfig, tell: Callable[[Life], None], done: list[str]
+) -> None:
+    """One life in which ``tell`` tells the story. ``done``: what tampers did, for the report."""
+    with Machine(config, context.folder, context.started, context.symbols.text) as machine:
+        context.result.lives = machine.records
+        life = machine.new_life(f"{context.random.getrandbits(64):016x}")
+        try:
+            life.start()
+            tell(life)
+        except UnexpectedEnd as end:
+            _fail(context, life, "life", "the machine goes on", str(end).split("\n")[0])
+        except GuestBroken as error:
+            _fail(context, life, "workload", "the guest's programs work", str(error))
+        finally:
+            note_end(context.result, done)
+
+
+def _fail(context: RunContext, life: Life, oracle: str, name: str, message: str) -> None:
+    stages = [stage.name for stage in life.record.stages if stage.end is None]
+    stage = stages[-1].split(" ")[0] if stages else ""
+    finding = Finding(oracle, stage, message, life=life.record.index)
+    context.record(Check(name, oracle, False, detail=message, findings=[finding]))

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two kernels in one machine and the jumps between them: A, which is booted, and B, which A loads.
+
+Each jump is one Crossing: the kernel that leaves, proved at its last instruction, and the one that
+is entered, proved at its first, whether it is fresh or was left by a jump of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from harness.agent import Agent
+from harness.agent_state import AttemptResult
+from harness.context import RunContext
+from harness.guest_link import GuestLink
+from harness.jump.departure import Departure
+from harness.jump.loader import Loaded, load_kernel, load_way_back
+from harness.jump.options import JumpOptions, command_line, limit
+from harness.jump.proof import JumpProof
+from harness.jump.side import Side
+from harness.machine import GuestSaid, Life
+from harness.oracles.jump_trace import TraceRecorder
+from harness.oracles.liveness import LivenessChecks, Planted, plant
+from harness.results import Check, Finding
+
+Moment = Callable[[], None]
+
+
+def _nothing() -> None:
+    """Nobody wants to do anything there."""
+
+
+@dataclass
+class Kernel:
+    """One of the two. ``side``: what is known of it from outside; from its first jump on."""
+
+    role: str
+    nonce: str  # on its command line
+    side: Side | None = None
+    attempt: str = ""  # its jump that has not come back
+    departure: Departure | None = None  # of that jump
+    trace: TraceRecorder | None = None
+    planted: Planted | None = None
+    jumps: int = 0
+
+
+@dataclass
+class Moments:
+    """What somebody else does at the stops of a crossing, the machine standing still."""
+
+    departed: Moment = _nothing  # at relocate_kernel, after its proof
+    entering: Moment = _nothing  # at the callee's first instruction, before its proof
+    arriving: Moment = _nothing  # in the kernel that is returned to, before its proof
+    before_suspend: Moment = _nothing
+    entered: Moment = _nothing
+
+
+@dataclass
+class Travel:
+    context: RunContext
+    options: JumpOptions
+    life: Life
+    link: GuestLink
+    proof: JumpProof
+    a: Kernel
+    b: Kernel
+    loaded: Loaded | None = None
+    running: Kernel = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.running = self.a
+
+    @classmethod
+    def begin(cls, context: RunContext, options: JumpOptions, life: Life) -> Travel:
+        """``life`` has been started, and stands still before its first instruction."""
+        nonces = [f"{context.random.getrandbits(64):016x}" for _ in range(1)]
+        link = GuestLink(life, context.options.time_scale)
+        proof = JumpProof(context, life)
+        a = Kernel("A", life.record.nonce)
+        return cls(context, options, life, link, proof, a, Kernel("B", nonces[0]))
+
+    @contextlib.contextmanager
+    def stage(self, name: str, *, note: str = "") -> Iterator[None]:
+        """``note``: behind the name, where a run has many of a kind."""
+        title = f"{name} {note}".strip()
+        with self.life.stage(title, limit(self.context, name)):
+            yield
+
+    # In the kernel that runs
+
+    def boot(self) -> None:
+        """A, up to its agent's first word, and with what must outlive the jumps."""
+        with self.stage("boot"):
+            self.life.resume()
+            self.await_hello()
+        with self.stage("plant"), self.link.asking() as agent:
+            self.a.planted = self._plant(agent, self.a, self.context.options.cpus)
+
+    def load(self, append: str = "") -> None:
+        words = command_line(
+            self.context, self.options, "maxcpus=1", append, f"jumpback.life={self.b.nonce}"
+        )
+        with self.stage("load"), self.link.asking() as agent:
+            self.loaded = load_kernel(agent, self.options.window, words)
+            with self.life.paused():
+                self.a.side = self.look(self.a)
+
+    def look(self, kernel: Kernel) -> Side:
+        """At the kernel that runs now; the machine stands still."""
+        context = self.context
+        return Side.of(context, self.life, name=kernel.role)
+
+    def await_hello(self) -> None:
+        self.life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "hello")
+
+    def load_way_back(self) -> int:
+        """In B, the first time: the image that leads back to A. Returns its entry."""
+        with self.stage("way-back"), self.link.asking() as agent:
+            entry = load_way_back(agent)
+            with self.life.paused():
+                self.b.side = self.look(self.b)
+        return entry
+
+    def plant_in_b(self) -> None:
+        with self.stage("plant", note="in B"), self.link.asking() as agent:
+            self.b.planted = self._plant(agent, self.b, 1)
+
+    def _plant(self, agent: Agent, kernel: Kernel, cpus: int) -> Planted:
+        return plant(
+            agent,
+            value=f"{self.context.random.getrandbits(64):016x}",
+            life_nonce=kernel.nonce,
+            cpus=cpus,
+            seed=self.context.result.seed,
+            load="",
+        )
+
+    # Jumps
+
+    def cross(self, moments: Moments | None = None, *, trace: bool = True) -> AttemptResult | None:
+        """The running kernel jumps into the other one. What the other one's own jump returned, if
+        it had made one."""
+        moments = moments or Moments()
+        origin = self.running
+        target = self.b if origin is self.a else self.a
+        assert origin.side is not None, "nothing was loaded"
+        note = f"{origin.role} to {target.role}"
+        if trace:
+            self._trace(origin)
+        with self.stage("departure", note=note):
+            self.context.reached_target()
+            with self.link.asking() as agent:
+                origin.attempt = agent.jump()
+            origin.jumps += 1
+            origin.departure = self.proof.depart(origin.side)
+            moments.departed()
+        with self.stage("callee-entry", note=note):
+            self.proof.enter(origin.departure, before=moments.entering)
+            if origin.trace is not None:
+                origin.trace.pause()  # the rest of it comes when somebody jumps back
+        result = None
+        self.running = target
+        if target.departure is None:
+            with self.stage("callee", note=f"{target.role} boots"):
+                self.life.resume()
+                self.await_hello()
+        else:
+            with self.stage("return", note=note):
+                self.proof.reenter(target.departure)
+                self.proof.arrive(target.departure, before=moments.arriving)
+                target.departure = None
+                if target.trace is not None:
+                    target.trace.start()
+            with self.stage("resume", note=target.role):
+                self.life.resume()
+                with self.link.asking() as agent:
+                    result = agent.wait_jumped(target.attempt, self.life.remaining())
+            self._judge_trace(target)
+        return result
+
+    def _trace(self, kernel: Kernel) -> None:
+        context = self.context
+        if kernel.trace is None:
+            kernel.trace = TraceRecorder(
+                self.life, context.symbols, context.kernel.arch, context.kernel.release
+            )
+        kernel.trace.start()
+
+    def _judge_trace(self, kernel: Kernel) -> None:
+        """Of the jump that has come back."""
+        if kernel.trace is not None:
+            self.context.record(kernel.trace.check(kernel.trace.stop()))
+            kernel.trace = None
+
+    # What must have gone on
+
+    def check_result(self, kernel: Kernel, result: AttemptResult) -> None:
+        problems = (
+            [] if result.good else [f"reboot(KEXEC) in {kernel.role} returned {result.error}"]
+        )
+        self.fail_or_pass("the jump returned success", "life", "resume", problems)
+
+    def check_running(self, kernel: Kernel) -> None:
+        """Nonces, workloads, CPUs of the kernel that runs now."""
+        assert kernel.planted is not None
+        with self.link.asking() as agent:
+            checks = LivenessChecks(agent, self.life, kernel.jumps)
+            self.context.record(checks.nonces(kernel.planted))
+            self.context.record(checks.workloads(kernel.planted, kernel.planted.counter))
+            self.context.record(checks.cpus(kernel.planted.cpus))
+
+    def check_log(self) -> None:
+        problems = [line.text for line in self.life.console_problems()]
+        self.fail_or_pass("the log of both kernels is clean", "console", "check", problems[:20])
+
+    def fail_or_pass(self, name: str, oracle: str, stage: str, problems: list[str]) -> None:
+        number = self.life.record.index
+        findings = [Finding(oracle, stage, problem, life=number) for problem in problems]
+        detail = problems[0] if problems else ""
+        self.context.record(
+            Check(name, oracle, not problems, compared=1, detail=detail, findings=findings)
+        )
