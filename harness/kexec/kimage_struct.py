@@ -98,6 +98,38 @@ def _read(view: GuestView, address: int, call: Call) -> Kimage:
                 f"struct kimage at {address:#x}: {name} is {found[name]:#x}, "
                 f"the call {call.name!r} gave {value:#x}"
             )
+    return _take(view, address, words)
+
+
+def read_as_is(view: GuestView, address: int) -> Kimage:
+    """The image that stands there, whatever call has made it. Raises BadKimage if it cannot be one:
+    see _sane()."""
+    if address == 0:
+        raise BadKimage("kexec_image is empty: no image is loaded")
+    try:
+        words = view.words(address, _LISTS)
+        _sane(address, words)
+        return _take(view, address, words)
+    except jumpback_memory.MemoryModelError as error:
+        raise BadKimage(f"struct kimage at {address:#x} leads out of memory: {error}") from error
+
+
+def _sane(address: int, words: list[int]) -> None:
+    """What sanity_check_segment_list() has seen to."""
+    number = words[_NR]
+    if not 0 < number <= SEGMENT_MAX:
+        raise BadKimage(f"struct kimage at {address:#x}: nr_segments is {number}")
+    for index in range(number):
+        at = _SEGMENTS + index * _SEGMENT_WORDS
+        bufsz, mem, memsz = words[at + 1 : at + _SEGMENT_WORDS]
+        if mem % PAGE or memsz % PAGE or bufsz > memsz:
+            raise BadKimage(
+                f"struct kimage at {address:#x}: segment[{index}] is of {bufsz:#x} bytes "
+                f"for {memsz:#x} at {mem:#x}"
+            )
+
+
+def _take(view: GuestView, address: int, words: list[int]) -> Kimage:
     control_code = _block(view, words[_CONTROL], "control_code_page")
     swap = _block(view, words[_SWAP], "swap_page") if words[_SWAP] else None
     return Kimage(

@@ -125,7 +125,8 @@ void bind_results(py::module_& module) {
         .def_property_readonly("gpa", [](const Allowance& self) { return self.from.raw; })
         .def_property_readonly("length", [](const Allowance& self) { return self.length.raw; })
         .def_readonly("mask", &Allowance::mask);
-    py::class_<PageDifference>(module, "PageDifference")
+    // Local: jumpback_memory has it, too.
+    py::class_<PageDifference>(module, "PageDifference", py::module_local())
         .def_property_readonly("pfn", [](const PageDifference& self) { return self.pfn.raw; })
         .def_property_readonly(
             "gpa", [](const PageDifference& self) { return gpa_of(self.pfn).raw + self.offset; })

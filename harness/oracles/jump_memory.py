@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All of RAM at the stops of a kexec jump, against the capture at the departure (P0).
+
+Between P0 and P1 the list's pages change places and nothing else happens; between P1 and P2 the
+callee writes what is its own; between P2 and P3 the pages change places again. What else may differ
+is named byte by byte by the model (model/relocate/frame.h).
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import jumpback_relocation as relocation
+import jumpback_vm
+
+from harness.hibernation.scratch import scratch_folder
+from harness.jump.departure import Departure
+from harness.jump.side import CALLEE, CALLEE_ENTRY, DEPARTURE, MEMORY_ORACLE, PAGE, RETURN
+from harness.machine import Life
+from harness.results import Check, Finding, RuleUse
+
+LISTED = 16  # findings of one check that are written out; all are counted
+_SLOTS = 3  # two kernels may be away at a time, and a third is about to leave
+_ACCESSED = 1 << 40  # the accessed bit of a segment descriptor
+_REASONS = dict(relocation.rules())
+
+
+class JumpMemory:
+    """RAM of one life: captures and views. ``close`` gives them back."""
+
+    def __init__(self, life: Life, folder: Path) -> None:
+        self._life = life
+        self.regions = [(part.gpa, part.offset, part.size) for part in life.ram.ranges]
+        self._file = jumpback_vm.RamFile(str(life.ram.path), self.regions)
+        self._scratch = scratch_folder(life.ram.size, folder)
+        self._pool: jumpback_vm.CapturePool | None = jumpback_vm.CapturePool(
+            str(self._scratch), life.ram.size, _SLOTS
+        )
+
+    def prepare(self) -> None:
+        """Makes room for the next capture."""
+        assert self._pool is not None
+        self._pool.prepare(self._file)
+
+    def capture(self) -> jumpback_vm.Capture:
+        assert self._pool is not None
+        return self._pool.capture(self._file)
+
+    def now(self) -> relocation.Ram:
+        """RAM as it is, without a copy; good until the machine goes on."""
+        return relocation.Ram(self._file.view(), self.regions, self._file.extents())
+
+    def close(self) -> None:
+        self._pool = None
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+class MemoryChecks:
+    """The memory checks of one departure. ``now``: RAM at the stop."""
+
+    def __init__(self, departure: Departure, life: int, cycle: int) -> None:
+        self._departure = departure
+        self._role = departure.side.role
+        self._life = life
+        self._cycle = cycle
+
+    def at_departure(self) -> list[Check]:
+        departure = self._departure
+        listed = self._check(f"{self._role}'s page list is well formed at the departure")
+        listed.compared = len(departure.pairs)
+        if departure.list_problem:
+            self._add(listed, DEPARTURE, departure.list_problem, departure.arguments.head & ~0xFFF)
+        mapped = self._check(f"{self._role}'s kexec page tables map what the jump needs")
+        mapped.compared = 1
+        for name, address in departure.unmapped[:LISTED]:
+            text = f"{name} {address:#x} is not mapped at its physical address"
+            self._add(mapped, DEPARTURE, text, address, owner=name)
+        return [listed, mapped]
+
+    def at_entry(self, now: relocation.Ram) -> Check:
+        """P1: P0 with its pages exchanged."""
+        departure = self._departure
+        began = time.monotonic()
+        check = self._check(f"memory at the callee's entry is {self._role}'s, pages swapped")
+        allowed = departure.side.kernel.allowances(
+            departure.places, "there", len(departure.moves) > 0
+        )
+        found = relocation.compare_swapped(
+            departure.memory, now, departure.moves, allowed=allowed, limit=LISTED
+        )
+        self._judge(check, CALLEE_ENTRY, found, allowed)
+        departure.control_at_entry = now.read(departure.arguments.control_page, PAGE)
+        check.seconds = time.monotonic() - began
+        return check
+
+    def at_return_point(self, now: relocation.Ram) -> list[Check]:
+        """P2: the callee has changed what is its own, and nothing else. What is its own it gives
+        up: it is kept, to be found in the source pages at P3."""
+        departure = self._departure
+        began = time.monotonic()
+        check = self._check(f"{self._role}'s memory was left alone by the callee")
+        allowed = self._allowed_after_callee()
+        found = relocation.compare_swapped(
+            departure.memory,
+            now,
+            departure.moves,
+            left_out=departure.destinations | self._not_owned(now),
+            allowed=allowed,
+            limit=LISTED,
+        )
+        self._judge(check, CALLEE, found, allowed)
+        control = self._control_page(now)
+        departure.left.take(now, departure.moves)
+        check.seconds = time.monotonic() - began
+        return [check, control]
+
+    def _control_page(self, now: relocation.Ram) -> Check:
+        """The way back depends on it. The comparison with P0 allows what relocate_kernel wrote
+        there; this one, with P1, does not."""
+        departure = self._departure
+        check = self._check(f"{self._role}'s control page is as relocate_kernel left it")
+        check.compared = 1
+        page = departure.arguments.control_page
+        left = bytearray(departure.control_at_entry)
+        right = bytearray(now.read(page, PAGE))
+        allowed = departure.side.kernel.allowances(departure.places, "there", True)
+        for allowance in allowed:
+            if allowance.rule == "debug-gdt":  # loading a segment register sets it
+                start = allowance.gpa - page
+                for at in range(start + 5, start + allowance.length, 8):
+                    left[at] |= _ACCESSED >> 40
+                    right[at] |= _ACCESSED >> 40
+        differing = [at for at in range(PAGE) if left[at] != right[at]]
+        if differing:
+            at = differing[0]
+            self._add(
+                check,
+                CALLEE,
+                "the callee has changed the control page",
+                page + at,
+                expected=bytes(left[at : at + 16]),
+                found=bytes(right[at : at + 16]),
+                differing=len(differing),
+            )
+        return check
+
+    def at_return(self, now: relocation.Ram) -> list[Check]:
+        """P3: P0 again, and the image's source pages hold what the callee left."""
+        departure = self._departure
+        began = time.monotonic()
+        check = self._check(f"memory at {self._role}'s return is that of its departure")
+        allowed = self._allowed_after_callee()
+        allowed += departure.side.kernel.allowances(departure.places, "back", True)
+        found = relocation.compare_swapped(
+            departure.memory,
+            now,
+            relocation.Moves(),
+            left_out=departure.moves.sources | self._not_owned(now),
+            allowed=allowed,
+            limit=LISTED,
+        )
+        self._judge(check, RETURN, found, allowed)
+        check.seconds = time.monotonic() - began
+        began = time.monotonic()
+        image = self._check("the image's source pages hold what the callee left")
+        copied = relocation.compare_copy(departure.left, now, departure.moves, limit=LISTED)
+        self._judge(image, RETURN, copied, [])
+        image.seconds = time.monotonic() - began
+        return [check, image]
+
+    def _allowed_after_callee(self) -> list[relocation.Allowance]:
+        """Its stack is the swap page, all of it, whether or not pages were moved through it."""
+        departure = self._departure
+        return departure.side.kernel.allowances(departure.places, "there", True)
+
+    def _not_owned(self, ram: relocation.Ram) -> relocation.Frames:
+        owns = self._departure.side.owns
+        return relocation.Frames() if owns is None else owns.others(ram)
+
+    def _check(self, name: str) -> Check:
+        return Check(name, MEMORY_ORACLE, True, cycle=self._cycle)
+
+    def _judge(
+        self,
+        check: Check,
+        stage: str,
+        found: relocation.FrameComparison,
+        allowed: list[relocation.Allowance],
+    ) -> None:
+        check.compared += found.compared
+        uses = found.rule_pages
+        check.rules = [
+            RuleUse(name, _REASONS[name], uses[name])
+            for name in dict.fromkeys(allowance.rule for allowance in allowed)
+        ]
+        if found.different:
+            check.detail = f"{found.different} pages differ"
+            if found.different > LISTED:
+                check.detail += f"; the first {LISTED} are listed"
+        for page in found.differences:
+            self._add(
+                check,
+                stage,
+                f"page differs at {page.gpa:#x}",
+                page.gpa,
+                expected=page.expected,
+                found=page.found,
+                differing=page.differing,
+            )
+
+    def _add(
+        self,
+        check: Check,
+        stage: str,
+        message: str,
+        gpa: int,
+        *,
+        owner: str | None = None,
+        expected: bytes | None = None,
+        found: bytes | None = None,
+        differing: int | None = None,
+    ) -> None:
+        check.passed = False
+        check.detail = check.detail or message
+        check.findings.append(
+            Finding(
+                MEMORY_ORACLE,
+                stage,
+                message,
+                cycle=self._cycle,
+                life=self._life,
+                gpa=gpa,
+                pfn=gpa // PAGE,
+                owner=owner or self._departure.owner(gpa),
+                expected=expected,
+                found=found,
+                differing_bytes=differing,
+            )
+        )
