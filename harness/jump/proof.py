@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.context import RunContext
-from harness.errors import GuestHang, GuestPanic
+from harness.errors import GuestHang, GuestPanic, InfraError
 from harness.jump.departure import Departure, Stops, read_departure
 from harness.jump.side import CALLEE, CALLEE_ENTRY, CPU_ORACLE, DEPARTURE, PAGE, RETURN, Side
 from harness.kexec.kimage_struct import BadKimage, installed, read_as_is
@@ -29,6 +29,14 @@ from harness.machine.registers import Registers
 from harness.oracles.jump_cpu import CpuChecks
 from harness.oracles.jump_memory import JumpMemory, MemoryChecks
 from harness.results import Check, Finding
+
+
+# The stops, by name.
+AT_DEPARTURE = "relocate_kernel"  # P0
+AT_ENTRY = "the callee's entry"  # P1
+AT_RETURN_POINT = "the return point"  # P2
+AT_RETURN = "virtual_mapped"  # P3
+BACK_IN_C = "machine_kexec"  # behind its call of relocate_kernel
 
 
 class NotReached(Exception):
@@ -59,7 +67,8 @@ class JumpProof:
         self._life = life
         self.cycle = cycle
         self.failed = False  # some check has
-        self.at_stop: Callable[[str], None] = _nothing  # for faults: it is about to be judged
+        # For faults: called with the stop's name before anything is looked at there.
+        self.at_stop: Callable[[str], None] = _nothing
         self._memory = JumpMemory(life, context.folder)
         self._departures = 0
         self._armed: int | None = None
@@ -72,7 +81,7 @@ class JumpProof:
         """Sets the breakpoint of ``side``'s P0. It must run, its image must be loaded."""
         with self._life.paused():
             address = self._stops(side).departure
-            self._life.add_breakpoint(address, "relocate_kernel")
+            self._life.add_breakpoint(address, AT_DEPARTURE)
         self._armed = address
         self._memory.prepare()
 
@@ -82,7 +91,7 @@ class JumpProof:
             self.arm(side)
         address, self._armed = self._armed, None
         assert address is not None
-        registers = self._run_to(address, DEPARTURE, "relocate_kernel", armed=True)
+        registers = self._run_to(address, DEPARTURE, AT_DEPARTURE, armed=True)
         self._departures += 1
         controllers = self._life.interrupt_controllers()
         capture = self._memory.capture()
@@ -99,7 +108,7 @@ class JumpProof:
     def enter(self, departure: Departure) -> None:
         """To P1, the callee's first instruction."""
         start = departure.arguments.start
-        registers = self._run_to(start, CALLEE_ENTRY, "the callee's entry")
+        registers = self._run_to(start, CALLEE_ENTRY, AT_ENTRY)
         now = self._memory.now()
         self._record([self._checks(departure).at_entry(now)])
         self._record([self._cpu(departure).at_entry(registers, now)])
@@ -111,7 +120,7 @@ class JumpProof:
         move."""
         point = departure.return_point
         if self._stop is None or self._stop.address != point:
-            self._run_to(point, CALLEE, "the return point", only_kernel=True)
+            self._run_to(point, CALLEE, AT_RETURN_POINT, only_kernel=True)
         assert self._stop is not None
         departure.callee = self._stop.registers
         self._record(self._checks(departure).at_return_point(self._memory.now()))
@@ -121,9 +130,9 @@ class JumpProof:
         callee = departure.callee
         assert callee is not None, "reenter comes first"
         word, free = self._reentry_word(departure, callee)
-        self._run_to(departure.stops.mapped, RETURN, "virtual_mapped")
+        self._run_to(departure.stops.mapped, RETURN, AT_RETURN)
         self._record(self._checks(departure).at_return(self._memory.now()))
-        registers = self._run_to(departure.return_address, RETURN, "machine_kexec")
+        registers = self._run_to(departure.return_address, RETURN, BACK_IN_C)
         self._record([self._cpu(departure).at_return(registers, word, free)])
         departure.close()
 
@@ -132,7 +141,7 @@ class JumpProof:
         above = departure.arguments.swap_page + PAGE
         try:
             data = self._life.read_physical(callee.sp, size)
-        except Exception:
+        except InfraError:
             data = b"\xff" * size  # no RAM there: an empty bus
         return int.from_bytes(data, "little"), callee.sp == above
 

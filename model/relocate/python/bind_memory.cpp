@@ -61,8 +61,11 @@ Frames others(const Frames& self, const PyRam& ram) {
     for (const memory::RamRegion& region : ram.ram().regions()) {
         const std::uint64_t first = pfn_of(region.gpa).raw;
         const std::uint64_t end = first + (region.length.raw >> kPageShift);
+        auto next = std::lower_bound(self.pfns.begin(), self.pfns.end(), first);
         for (std::uint64_t pfn = first; pfn < end; ++pfn) {
-            if (!self.contains(pfn)) {
+            if (next != self.pfns.end() && *next == pfn) {
+                ++next;
+            } else {
                 out.pfns.push_back(pfn);
             }
         }
@@ -208,6 +211,12 @@ void bind_memory(py::module_& module) {
         .def(py::init<const py::object&, const Triples&, const std::optional<Pairs>&>(),
              py::arg("buffer"), py::arg("regions") = Triples{}, py::arg("extents") = py::none())
         .def_property_readonly("frames", [](const PyRam& self) { return self.ram().frames(); })
+        .def_property_readonly("end_pfn",
+                               [](const PyRam& self) { return self.ram().end_pfn().raw; })
+        .def(
+            "__contains__",
+            [](const PyRam& self, std::uint64_t pfn) { return self.ram().has_frame(Pfn{pfn}); },
+            py::arg("pfn"))
         .def(
             "read",
             [](const PyRam& self, std::uint64_t gpa, std::size_t length) {
