@@ -18,6 +18,10 @@ from harness.kexec.guest_view import Conditions, GuestView
 from harness.kexec.kimage_struct import Kimage
 
 
+# Findings whose fix changes what kexec_load answers (model/kimage/python/convert.cpp).
+_CHANGE_RULES = frozenset({"jump-back-helper-segment", "crash-image-preserve"})
+
+
 @dataclass
 class CallState:
     """What was done to the kernel before a call."""
@@ -82,17 +86,27 @@ class Prediction:
 
 
 class Model:
-    """``release``: of the kernel whose rules hold, "6.1.192"."""
+    """``release``: of the kernel whose rules hold, "6.1.192". ``fixed``: the pages of docs/findings,
+    without ".md", whose defect its patches mend."""
 
-    def __init__(self, release: str, arch: str, conditions: Conditions) -> None:
+    def __init__(
+        self,
+        release: str,
+        arch: str,
+        conditions: Conditions,
+        fixed: frozenset[str] = frozenset(),
+    ) -> None:
         self.release = release
         self.arch = arch
         self.conditions = conditions
-        self._setup = {
+        self.fixed = fixed
+        self._setup: dict[str, Any] = {
             "kexec_jump": conditions.kexec_jump,
             "five_level": conditions.five_level,
             "page_offset": conditions.page_offset & 0xFFFFFFFF,
         }
+        if ours := fixed & _CHANGE_RULES:
+            self._setup["fixed"] = sorted(ours)
 
     def answer(self, call: Call, state: CallState) -> Answer:
         """What the call must return. Counts the limits of ``state`` down as the kernel does."""

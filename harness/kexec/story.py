@@ -100,7 +100,8 @@ class KexecStory:
         context = self._context
         view = GuestView(life, context.symbols)
         conditions = read_conditions(view, kexec_jump=self._has_kexec_jump())
-        model = Model(context.kernel.release, context.kernel.arch, conditions)
+        tested = context.kernel
+        model = Model(tested.release, tested.arch, conditions, tested.fixed)
         site = Site(context.random, view, model, done=self._done, agent=agent)
         start, last = conditions.crash
         context.result.properties.update(

@@ -53,8 +53,8 @@ def check_load(
 ) -> Verdict:
     """The checks of a whole call in the kernel's order.
 
-    ``setup``: kexec_jump, crash_dump, five_level (bool), page_offset (int, i386). ``conditions``:
-    may_load, locked_down, segments_readable, locked (bool), totalram_pages, security_error (errno),
+    ``setup``: kexec_jump, crash_dump, five_level (bool), page_offset (int, i386), fixed (list of
+    str: pages of docs/findings whose defect the kernel's patches mend). ``conditions``: may_load, locked_down, segments_readable, locked (bool), totalram_pages, security_error (errno),
     load_limit (None: unlimited), crash (first and last byte), unreadable_buffer (number of the
     first segment whose buffer faults). Enough free memory is taken for granted.
     """

@@ -30,6 +30,9 @@ class LinearDestinations {
     [[nodiscard]] bool in_range(std::uint64_t start, std::uint64_t count) const {
         for (const Segment& segment : segments_) {
             const std::uint64_t mstart = segment.mem.raw;
+            if (rules_.skips_empty_segments && segment.memsz == 0) {
+                continue;
+            }
             if (rules_.inclusive_ranges) {  // since 6.12's row: last bytes, not ends
                 const std::uint64_t mlast = (segment.end() - 1) & rules_.word_max();
                 if (start + count - 1 >= mstart && start <= mlast) {
@@ -96,7 +99,7 @@ class HashedDestinations {
         (void)entries;
         for (const Segment& segment : segments) {
             ranges_.add(segment.mem.raw, segment.end());
-            if (segment.memsz == 0) {
+            if (segment.memsz == 0 && !rules.skips_empty_segments) {
                 empty_.push_back(segment.mem.raw);
                 covers_all_ = covers_all_ || (rules.inclusive_ranges && segment.mem.raw == 0);
             }

@@ -55,9 +55,12 @@ struct LoadRules {
     // kimage_is_destination_range() takes the last byte of a range, not the one after it. A segment
     // of length 0 at address 0 then ends at ULONG_MAX and covers all memory.
     bool inclusive_ranges = false;
-    unsigned control_order = 0;      // of control_code_page: 2^order pages
-    bool tables_are_control = true;  // page tables come from kimage_alloc_control_pages()
-    bool separate_pgd = false;       // the PGD too, before the other tables
+    // What patches of the kernel under test bring; no released version has them.
+    bool skips_empty_segments = false;  // a segment of length 0 covers no memory
+    bool refuses_crash_jump = false;    // KEXEC_ON_CRASH together with KEXEC_PRESERVE_CONTEXT
+    unsigned control_order = 0;         // of control_code_page: 2^order pages
+    bool tables_are_control = true;     // page tables come from kimage_alloc_control_pages()
+    bool separate_pgd = false;          // the PGD too, before the other tables
 
     [[nodiscard]] Word word() const { return arch == Arch::kX86_64 ? Word::k64 : Word::k32; }
     // ULONG_MAX of this kernel.

@@ -57,6 +57,10 @@ LoadVerdict check_permission(const LoadRules& rules, const KernelSetup& setup,
     if ((given & known) != given) {
         return fails(EINVAL, Check::kFlags, "unknown flags " + hex(given & ~known));
     }
+    const std::uint64_t crash_jump = kKexecOnCrash | kKexecPreserveContext;
+    if (rules.refuses_crash_jump && (given & crash_jump) == crash_jump) {
+        return fails(EINVAL, Check::kFlags, "a crash image cannot come back");
+    }
     if (call.segments.size() > rules.segment_max) {
         return fails(EINVAL, Check::kSegmentCount,
                      count_of(call.segments.size(), "segment") + ", at most " +

@@ -17,8 +17,11 @@ void fail(LoadVerdict& verdict, int error, Check check, std::size_t segment, con
 
 std::optional<std::size_t> covers_all_memory(const LoadRules& rules,
                                              std::span<const Segment> segments) {
+    if (!rules.inclusive_ranges || rules.skips_empty_segments) {
+        return std::nullopt;
+    }
     for (std::size_t at = 0; at < segments.size(); ++at) {
-        if (rules.inclusive_ranges && segments[at].mem.raw == 0 && segments[at].memsz == 0) {
+        if (segments[at].mem.raw == 0 && segments[at].memsz == 0) {
             return at;
         }
     }

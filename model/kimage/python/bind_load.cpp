@@ -41,17 +41,17 @@ State state_of(const py::dict& values) {
 py::dict check(const std::string& release, const std::string& arch, const py::dict& setup,
                const py::dict& conditions, std::uint64_t entry, std::uint64_t flags,
                const Triples& segments, bool compat) {
-    const FoundRules found = rules_of(release, arch);
+    const Rules found = rules_of(release, arch, setup);
     const State state = state_of(conditions);
     const std::vector<Segment> list = segments_of(segments);
     const LoadVerdict verdict =
-        check_whole_call(*found.rules, setup_of(setup), state.conditions,
+        check_whole_call(found.rules, setup_of(setup), state.conditions,
                          {entry, flags, list, compat}, state.unreadable_buffer);
     py::dict out;
     out["result"] = verdict.result;
     out["errno"] = text(verdict.result < 0 ? errno_name(static_cast<int>(-verdict.result)) : "");
     out["check"] = text(name_of(verdict.check));
-    out["function"] = text(function_of(verdict.check, *found.rules, compat));
+    out["function"] = text(function_of(verdict.check, found.rules, compat));
     out["text"] = text(verdict.text);
     out["segment"] = or_none(verdict.segment);
     out["other"] = or_none(verdict.other);
@@ -101,11 +101,11 @@ py::dict to_dict(const BuildResult& built, const TracedFrames& frames) {
 py::dict build_list(const std::string& release, const std::string& arch, const py::dict& setup,
                     const Triples& segments, const Trace& trace, std::uint64_t lowmem_end,
                     std::uint64_t tables, const std::string& lookup, bool swap_page) {
-    const FoundRules found = rules_of(release, arch);
+    const Rules found = rules_of(release, arch, setup);
     BuildPlan plan;
-    plan.rules = found.rules;
+    plan.rules = &found.rules;
     plan.setup = setup_of(setup);
-    const std::vector<Segment> list = buildable_segments(*found.rules, plan.setup, segments);
+    const std::vector<Segment> list = buildable_segments(found.rules, plan.setup, segments);
     plan.segments = list;
     plan.lookup = lookup_of(lookup);
     plan.page_tables = [tables](std::span<const Segment>) { return tables; };
@@ -122,17 +122,17 @@ py::dict build_list(const std::string& release, const std::string& arch, const p
 py::tuple choose_control(const std::string& release, const std::string& arch, const py::dict& setup,
                          const Triples& segments, const std::vector<std::uint64_t>& pfns,
                          unsigned order) {
-    const FoundRules found = rules_of(release, arch);
+    const Rules found = rules_of(release, arch, setup);
     const KernelSetup kernel = setup_of(setup);
-    const std::vector<Segment> list = buildable_segments(*found.rules, kernel, segments);
+    const std::vector<Segment> list = buildable_segments(found.rules, kernel, segments);
     Trace trace;
     for (const std::uint64_t pfn : pfns) {
         trace.emplace_back(pfn, order);
     }
     TracedFrames frames(allocations_of(trace));
     const std::vector<std::uint64_t> no_entries;
-    const HashedDestinations destinations(*found.rules, list, no_entries);
-    ControlPages pages(*found.rules, kernel, frames, [&](std::uint64_t start, std::uint64_t count) {
+    const HashedDestinations destinations(found.rules, list, no_entries);
+    ControlPages pages(found.rules, kernel, frames, [&](std::uint64_t start, std::uint64_t count) {
         return destinations.in_range(start, count);
     });
     const std::optional<Gpa> taken = pages.take(order);

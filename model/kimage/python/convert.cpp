@@ -35,8 +35,16 @@ py::list numbers(std::span<const Gpa> pages) {
     return out;
 }
 
-FoundRules rules_of(const std::string& release, const std::string& arch) {
-    return take(find_rules(release, take(arch_named(arch))));
+Rules rules_of(const std::string& release, const std::string& arch, const py::dict& setup) {
+    const FoundRules found = take(find_rules(release, take(arch_named(arch))));
+    Rules out{*found.rules, found.note};
+    std::vector<std::string> fixed;
+    Settings(setup, "setup").take("fixed", fixed);
+    for (const std::string& finding : fixed) {
+        out.rules.skips_empty_segments |= finding == "jump-back-helper-segment";
+        out.rules.refuses_crash_jump |= finding == "crash-image-preserve";
+    }
+    return out;
 }
 
 KernelSetup setup_of(const py::dict& setup) {
@@ -46,6 +54,8 @@ KernelSetup setup_of(const py::dict& setup) {
     settings.take("crash_dump", out.crash_dump);
     settings.take("five_level", out.five_level);
     settings.take("page_offset", out.page_offset);
+    std::vector<std::string> fixed;  // rules_of() reads it
+    settings.take("fixed", fixed);
     settings.done();
     return out;
 }

@@ -62,8 +62,14 @@ inline pybind11::object or_none(const std::optional<Gpa>& value) {
 }
 pybind11::list numbers(std::span<const Gpa> pages);
 
-// The rules of a release; `note` says if another version's stand in.
-FoundRules rules_of(const std::string& release, const std::string& arch);
+// The rules of one kernel; `note` says if another version's stand in.
+struct Rules {
+    LoadRules rules;
+    std::string note;
+};
+// Those of its release, but for the findings of setup["fixed"], names of pages in docs/findings,
+// which its patches mend. A finding that changes no rule is none of this model's.
+Rules rules_of(const std::string& release, const std::string& arch, const pybind11::dict& setup);
 // Keys may be left out; one that is not known is an error.
 KernelSetup setup_of(const pybind11::dict& setup);
 // (bufsz, mem, memsz)
@@ -104,6 +110,7 @@ class Settings {
   private:
     static const char* wanted(const bool&) { return "True or False"; }
     static const char* wanted(const std::string&) { return "text"; }
+    static const char* wanted(const std::vector<std::string>&) { return "a list of names"; }
     template <typename T>
     static const char* wanted(const T&) {
         return "a number that fits";

@@ -289,6 +289,13 @@ TEST_P(BuilderTest, AnEmptySegmentAtZeroCoversAllMemorySince6_12) {
         if (built.error == 0) {
             EXPECT_EQ(built.image.entries, std::vector<std::uint64_t>{kIndDestination});
         }
+        LoadRules mended = rules;
+        mended.skips_empty_segments = true;
+        plan.rules = &mended;
+        test::FramePool patched(100, 200, 1);
+        EXPECT_EQ(build(plan, patched).error, 0);
+        EXPECT_EQ(patched.log().size(), 3U);
+        plan.rules = &rules;
         segments_ = {{0, frame(150), 0}};  // anywhere else it is harmless
         test::FramePool other(100, 200, 1);
         plan.segments = segments_;

@@ -90,6 +90,17 @@ TEST_P(AllRulesTest, Flags) {
     for (std::uint64_t flag = 0x10; flag < 0x1'0000; flag <<= 1) {
         expect(check(flag), -EINVAL, Check::kFlags);  // the stages' bits among them
     }
+    const std::uint64_t crash_jump = kKexecOnCrash | kKexecPreserveContext;
+    Case both = good_;
+    both.flags = crash_jump;
+    EXPECT_NE(both.check().check, Check::kFlags);
+    LoadRules mended = GetParam();
+    mended.refuses_crash_jump = true;
+    Case refused(mended);
+    refused.flags = crash_jump;
+    expect(refused.check(), -EINVAL, Check::kFlags);
+    refused.flags = kKexecPreserveContext;
+    expect(refused.check(), 0, Check::kNone);
     good_.setup.kexec_jump = false;
     expect(check(kKexecPreserveContext), -EINVAL, Check::kFlags);
     if (GetParam().arch == Arch::kX86_64) {
