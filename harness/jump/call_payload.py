@@ -137,11 +137,12 @@ class Payload:
         segments.append(Segment(self.layout.orders, PAGE, PAGE, Content(data=orders)))
         return Call(self.kind.name, tuple(segments), flags=PRESERVE_CONTEXT, entry=self.entry)
 
-    def holds(self, gpa: int) -> bool:
-        """Whether the byte at ``gpa`` is the payload's to write."""
-        pages = [(piece.gpa, piece.memsz) for piece in self.pieces]
-        pages += [(self.layout.input, PAGE), (self.layout.orders, PAGE)]
-        return any(start <= gpa < start + size for start, size in pages)
+    @property
+    def pages(self) -> list[int]:
+        """Guest physical, of all that is the payload's to write."""
+        ranges = [(piece.gpa, piece.memsz) for piece in self.pieces]
+        ranges += [(self.layout.input, PAGE), (self.layout.orders, PAGE)]
+        return [at for start, size in ranges for at in range(start, start + size, PAGE)]
 
 
 def build_payload(
