@@ -145,6 +145,7 @@ class Departure:
     list_pages: list[int]
     list_problem: str  # empty, or what is wrong with the page list
     places: relocation.Places
+    places_away: relocation.Places  # the same while the pages have changed places
     table_pages: list[int]
     return_address: int  # of the call in machine_kexec()
     saved_gdt: tuple[int, int]  # base, limit: what save_processor_state() keeps
@@ -225,6 +226,7 @@ def read_departure(
     decoded = jumpback_kimage.decode(capture.view(), regions, arguments.head, side.arch, image.kept)
     pairs = decoded["moves"]
     walker = _Walker(side, registers, ram, arguments, image, stops)
+    moves = relocation.Moves(pairs)
     stack = walker.own.walk(registers.sp)
     saved_gdt = _gdt(side)
     return Departure(
@@ -237,11 +239,12 @@ def read_departure(
         registers=registers,
         state=cpu_state(registers),
         controllers=controllers,
-        moves=relocation.Moves(pairs),
+        moves=moves,
         pairs=pairs,
         list_pages=decoded["list_pages"],
         list_problem=decoded.get("message", ""),
         places=walker.places(stack.gpa),
+        places_away=walker.places(stack.gpa, moves),
         table_pages=walker.table_pages(),
         return_address=_word(ram, stack.gpa, side.word),
         saved_gdt=saved_gdt,
@@ -320,7 +323,14 @@ class _Walker:
             ]
         return [(name, at) for name, at in wanted if self._made.walk(at).gpa != at]
 
-    def places(self, stack: int | None) -> relocation.Places:
+    def places(self, stack: int | None, moves: relocation.Moves | None = None) -> relocation.Places:
+        """``moves``: as they are once these have been made. The kernel's stack and its own page
+        tables may lie in a destination: they go along with their pages."""
+
+        def now(gpa: int) -> int:
+            found = moves.source_of(gpa // PAGE) if moves is not None else None
+            return gpa if found is None else found * PAGE + gpa % PAGE
+
         side, arguments = self._side, self._arguments
         code = RelocateCode(side.symbols, side.kernel.saved_words_in_data)
         page = arguments.control_page
@@ -333,8 +343,8 @@ class _Walker:
             debug_gdt_span=(gdt[0], gdt[1] + 1) if tables else (0, 0),
             swap_page=arguments.swap_page,
             table_root=arguments.table_root,
-            table_pages=self.table_pages(),
-            caller_stack_page=(stack or 0) & ~(PAGE - 1),
+            table_pages=[now(page) for page in self.table_pages()],
+            caller_stack_page=now((stack or 0) & ~(PAGE - 1)),
             caller_stack_used=(stack or 0) % PAGE,
             debug_gdt=(page + gdt[0], gdt[1]) if tables else (0, 0),
             debug_idt=(page + idt[0], idt[1]) if tables else (0, 0),

@@ -85,7 +85,7 @@ class MemoryChecks:
         began = time.monotonic()
         check = self._check(f"memory at the callee's entry is {self._role}'s, pages swapped")
         allowed = departure.side.kernel.allowances(
-            departure.places, "there", len(departure.moves) > 0
+            departure.places_away, "there", len(departure.moves) > 0
         )
         found = relocation.compare_swapped(
             departure.memory, now, departure.moves, allowed=allowed, limit=LISTED
@@ -101,7 +101,7 @@ class MemoryChecks:
         departure = self._departure
         began = time.monotonic()
         check = self._check(f"{self._role}'s memory was left alone by the callee")
-        allowed = self._allowed_after_callee()
+        allowed = self._allowed_after_callee(departure.places_away)
         found = relocation.compare_swapped(
             departure.memory,
             now,
@@ -151,7 +151,7 @@ class MemoryChecks:
         departure = self._departure
         began = time.monotonic()
         check = self._check(f"memory at {self._role}'s return is that of its departure")
-        allowed = self._allowed_after_callee()
+        allowed = self._allowed_after_callee(departure.places)
         allowed += departure.side.kernel.allowances(departure.places, "back", True)
         found = relocation.compare_swapped(
             departure.memory,
@@ -170,10 +170,9 @@ class MemoryChecks:
         image.seconds = time.monotonic() - began
         return [check, image]
 
-    def _allowed_after_callee(self) -> list[relocation.Allowance]:
+    def _allowed_after_callee(self, places: relocation.Places) -> list[relocation.Allowance]:
         """Its stack is the swap page, all of it, whether or not pages were moved through it."""
-        departure = self._departure
-        return departure.side.kernel.allowances(departure.places, "there", True)
+        return self._departure.side.kernel.allowances(places, "there", True)
 
     def _not_owned(self, ram: relocation.Ram) -> relocation.Frames:
         owns = self._departure.side.owns

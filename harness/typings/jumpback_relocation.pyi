@@ -56,12 +56,17 @@ class Moves:
     def destinations(self) -> Frames: ...
     @property
     def sources(self) -> Frames: ...
+    def follow(self, allowed: Sequence[Allowance]) -> list[Allowance]:
+        """The same where the pages stand once they have changed places."""
     def source_of(self, pfn: int) -> int | None:
         """Of a destination: the source page's pfn."""
     def destination_of(self, pfn: int) -> int | None: ...
 
 class Allowance:
     """Bits that may differ: ``mask`` of each aligned 64-bit word of the stretch."""
+
+    def __init__(self, rule: str, gpa: int, length: int) -> None:
+        """All bits of it."""
 
     @property
     def rule(self) -> str: ...

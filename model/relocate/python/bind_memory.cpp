@@ -55,6 +55,32 @@ Frames frames_of(const Moves& self, bool destinations, bool sources) {
     return out;
 }
 
+// The same allowances where the pages stand once they have changed places. What never moves
+// (control page, swap page, list) is in no move.
+std::vector<Allowance> follow(const Moves& self, std::vector<Allowance> allowed) {
+    for (Allowance& allowance : allowed) {
+        const std::uint64_t offset = allowance.from.raw % kPageSize;
+        const Gpa page{allowance.from.raw - offset};
+        for (const kimage::Move& move : self.moves) {
+            if (move.destination == page || move.source == page) {
+                const Gpa other = move.destination == page ? move.source : move.destination;
+                allowance.from = Gpa{other.raw + offset};
+                break;
+            }
+        }
+    }
+    return allowed;
+}
+
+Rule rule_named(const std::string& name) {
+    for (unsigned rule = 0; rule < kRules; ++rule) {
+        if (name_of(static_cast<Rule>(rule)) == name) {
+            return static_cast<Rule>(rule);
+        }
+    }
+    throw ModelError({"rule \"" + name + "\"", "is not one of the model's"});
+}
+
 // All of RAM but `self`.
 Frames others(const Frames& self, const PyRam& ram) {
     Frames out;
@@ -101,6 +127,7 @@ void bind_frames(py::module_& module) {
                                [](const Moves& self) { return frames_of(self, true, false); })
         .def_property_readonly("sources",
                                [](const Moves& self) { return frames_of(self, false, true); })
+        .def("follow", &follow, py::arg("allowed"))
         .def("source_of",
              [](const Moves& self, std::uint64_t pfn) -> std::optional<std::uint64_t> {
                  for (const kimage::Move& move : self.moves) {
@@ -123,6 +150,10 @@ void bind_frames(py::module_& module) {
 
 void bind_results(py::module_& module) {
     py::class_<Allowance>(module, "Allowance")
+        .def(py::init([](const std::string& rule, std::uint64_t gpa, std::uint64_t length) {
+                 return Allowance{rule_named(rule), Gpa{gpa}, Bytes{length}};
+             }),
+             py::arg("rule"), py::arg("gpa"), py::arg("length"))
         .def_property_readonly("rule",
                                [](const Allowance& self) { return text(name_of(self.rule)); })
         .def_property_readonly("gpa", [](const Allowance& self) { return self.from.raw; })
