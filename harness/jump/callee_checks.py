@@ -30,7 +30,7 @@ class CalleeChecks:
         with travel.link.asking() as agent:
             line = agent.run("cat /proc/cmdline").text
         found = _ENTRY.search(line)
-        wanted = departure.reentry
+        wanted = departure.return_point
         problems = []
         if found is None:
             problems.append(f"B's command line has no kexec_jump_back_entry=; wanted {wanted:#x}")
@@ -72,7 +72,7 @@ class CalleeChecks:
             pages = read_core(agent, pfns)
         problems = []
         for pfn in pfns:
-            wanted = departure.ram.page(pfn)
+            wanted = departure.memory.read(pfn * PAGE, PAGE)
             found = pages.get(pfn, b"")
             if found == wanted:
                 continue
@@ -85,17 +85,19 @@ class CalleeChecks:
 
     def _readable(self) -> list[int]:
         """Frames of A's RAM outside the window, not all zero, which neither kernel writes to."""
-        departure = self._travel.a.departure
+        travel = self._travel
+        departure = travel.a.departure
         assert departure is not None
         empty = bytes(PAGE)
-        moved = departure.frames
-        random = self._travel.context.random
+        moved = departure.destinations | departure.moves.sources
+        last = travel.life.ram.size // PAGE
+        random = travel.context.random
         found: list[int] = []
         for _ in range(4000):
-            pfn = random.randrange(0x100, departure.ram.end_pfn)
-            if self._in_window(pfn) or pfn in moved or pfn not in departure.ram:
+            pfn = random.randrange(0x100, last)
+            if self._in_window(pfn) or pfn in moved:
                 continue
-            if departure.ram.page(pfn) != empty:
+            if departure.memory.read(pfn * PAGE, PAGE) != empty:
                 found.append(pfn)
             if len(found) == 4 * _PAGES:
                 break

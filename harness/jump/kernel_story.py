@@ -41,7 +41,7 @@ class JumpKernelStory:
             travel.check_log()
             self._summarize(travel)
         finally:
-            travel.link.close()
+            travel.close()
 
     def _there_and_back(self, travel: Travel, site: JumpSite, *, first: bool) -> None:
         tamper = self._tamper
@@ -88,5 +88,4 @@ class JumpKernelStory:
     def _summarize(self, travel: Travel) -> None:
         result = self._context.result
         compared = sum(check.compared for check in result.checks if check.oracle == "jump-memory")
-        jumps = travel.a.jumps + travel.b.jumps
-        result.properties["proved"] = f"{jumps} jumps, {compared} pages compared"
+        result.properties["proved"] = f"{travel.jumps} jumps, {compared} pages compared"

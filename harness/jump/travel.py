@@ -11,15 +11,20 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import jumpback_relocation as relocation
+
 from harness.agent import Agent
 from harness.agent_state import AttemptResult
 from harness.context import RunContext
 from harness.guest_link import GuestLink
+
+
 from harness.jump.departure import Departure
 from harness.jump.loader import Loaded, load_kernel, load_way_back
 from harness.jump.options import JumpOptions, command_line, limit
 from harness.jump.proof import JumpProof
 from harness.jump.side import Side
+from harness.kexec.guest_view import GuestView
 from harness.machine import GuestSaid, Life
 from harness.oracles.jump_trace import TraceRecorder
 from harness.oracles.liveness import LivenessChecks, Planted, plant
@@ -52,9 +57,19 @@ class Moments:
 
     departed: Moment = _nothing  # at relocate_kernel, after its proof
     entering: Moment = _nothing  # at the callee's first instruction, before its proof
-    arriving: Moment = _nothing  # in the kernel that is returned to, before its proof
-    before_suspend: Moment = _nothing
-    entered: Moment = _nothing
+    arriving: Moment = _nothing  # memory is swapped back, before its proof
+    arrived: Moment = _nothing  # back in machine_kexec(), after its proof
+
+
+# By the proof's names of its stops.
+_AT: dict[str, Callable[[Moments], Moment]] = {
+    "the callee's entry": lambda moments: moments.entering,
+    "virtual_mapped": lambda moments: moments.arriving,
+}
+
+
+def _no_moment(_: Moments) -> Moment:
+    return _nothing
 
 
 @dataclass
@@ -88,6 +103,14 @@ class Travel:
         with self.life.stage(title, limit(self.context, name)):
             yield
 
+    @property
+    def jumps(self) -> int:
+        return self.a.jumps + self.b.jumps
+
+    def close(self) -> None:
+        self.proof.close()
+        self.link.close()
+
     # In the kernel that runs
 
     def boot(self) -> None:
@@ -110,7 +133,20 @@ class Travel:
     def look(self, kernel: Kernel) -> Side:
         """At the kernel that runs now; the machine stands still."""
         context = self.context
-        return Side.of(context, self.life, name=kernel.role)
+        return Side(
+            kernel.role,
+            context.symbols,
+            GuestView(self.life, context.symbols),
+            context.kernel.release,
+            context.kernel.fixed,
+            self._frames_of_b() if kernel is self.b else None,
+        )
+
+    def _frames_of_b(self) -> relocation.Frames:
+        """B lives in the window, and in what it was given below 640 KiB."""
+        departure = self.a.departure
+        assert departure is not None
+        return departure.destinations
 
     def await_hello(self) -> None:
         self.life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "hello")
@@ -139,25 +175,30 @@ class Travel:
 
     # Jumps
 
-    def cross(self, moments: Moments | None = None, *, trace: bool = True) -> AttemptResult | None:
+    def cross(
+        self, moments: Moments | None = None, *, trace: bool = True, note: str = ""
+    ) -> AttemptResult | None:
         """The running kernel jumps into the other one. What the other one's own jump returned, if
-        it had made one."""
-        moments = moments or Moments()
+        it had made one. ``note``: behind the stages' names, where a run has many jumps."""
+        at = moments or Moments()
         origin = self.running
         target = self.b if origin is self.a else self.a
         assert origin.side is not None, "nothing was loaded"
-        note = f"{origin.role} to {target.role}"
+        note = f"{origin.role} to {target.role}{', ' if note else ''}{note}"
         if trace:
             self._trace(origin)
         with self.stage("departure", note=note):
             self.context.reached_target()
+            self.proof.arm(origin.side)
             with self.link.asking() as agent:
                 origin.attempt = agent.jump()
             origin.jumps += 1
+            self.proof.cycle = self.jumps
+            self.proof.at_stop = lambda what: _AT.get(what, _no_moment)(at)()
             origin.departure = self.proof.depart(origin.side)
-            moments.departed()
+            at.departed()
         with self.stage("callee-entry", note=note):
-            self.proof.enter(origin.departure, before=moments.entering)
+            self.proof.enter(origin.departure)
             if origin.trace is not None:
                 origin.trace.pause()  # the rest of it comes when somebody jumps back
         result = None
@@ -169,8 +210,9 @@ class Travel:
         else:
             with self.stage("return", note=note):
                 self.proof.reenter(target.departure)
-                self.proof.arrive(target.departure, before=moments.arriving)
+                self.proof.arrive(target.departure)
                 target.departure = None
+                at.arrived()
                 if target.trace is not None:
                     target.trace.start()
             with self.stage("resume", note=target.role):

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The story of a jump-pingpong run: two kernels that have both booted take turns, many times."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+
+from harness.agent_state import CounterState
+from harness.context import RunContext
+from harness.hibernation.notes import note_memory
+from harness.jump.options import JumpOptions
+from harness.jump.setup import jump_machine, require_jump, run_story
+from harness.jump.site import JumpSite
+from harness.jump.tampers import JumpTamper
+from harness.jump.travel import Kernel, Moments, Travel
+from harness.machine import Life
+from harness.oracles.liveness import COUNTER
+
+_SETTLED = 4  # switches after which caches of both kernels are filled: memory is counted from here
+_GROWTH = (
+    64  # pages that a kernel's free memory may sink by over all switches: per-CPU lists, slabs
+)
+
+
+@dataclass
+class _Told:
+    """What a kernel has told over its turns."""
+
+    counts: list[int] = field(default_factory=list)
+    free: list[int] = field(default_factory=list)  # pages
+
+
+class PingPongStory:
+    def __init__(self, context: RunContext, options: JumpOptions) -> None:
+        self._context = context
+        self._options = options
+        self._tamper = options.tamper or JumpTamper("", "")
+        self._done: list[str] = []
+        self._told = {"A": _Told(), "B": _Told()}
+        self._seconds: list[float] = []
+
+    def run(self) -> None:
+        """Records checks in the context's result."""
+        require_jump(self._context)
+        config = jump_machine(self._context, self._options)
+        run_story(self._context, config, self._tell, self._done)
+
+    def _tell(self, life: Life) -> None:
+        progress = self._context.progress
+        travel = Travel.begin(self._context, self._options, life)
+        site = JumpSite(self._context.random, self._context.symbols, life, travel, self._done)
+        try:
+            progress.start("A: boot, load B", None)
+            travel.boot()
+            travel.load(self._tamper.append_to_b)
+            booted = time.monotonic()
+            travel.cross()
+            travel.plant_in_b()
+            travel.load_way_back()
+            booted = time.monotonic() - booted
+            self._listen(travel)
+            switches = self._options.switches
+            progress.start("switches", switches)
+            for number in range(1, switches + 1):
+                self._switch(travel, site, number)
+                progress.update(number)
+            with travel.stage("check", note=travel.running.role):
+                travel.check_running(travel.running)
+            self._judge(travel)
+            travel.check_log()
+            self._summarize(booted)
+        finally:
+            travel.close()
+
+    def _switch(self, travel: Travel, site: JumpSite, number: int) -> None:
+        tamper = self._tamper if number == self._options.switches else JumpTamper("", "")
+        began = time.monotonic()
+        moments = Moments(
+            departed=lambda: tamper.at_departure(site),
+            entering=lambda: tamper.at_entry(site),
+            arriving=lambda: tamper.at_return(site),
+        )
+        result = travel.cross(moments, note=f"switch {number}")
+        assert result is not None
+        self._seconds.append(time.monotonic() - began)
+        travel.check_result(travel.running, result)
+        tamper.after_return(site)
+        with travel.stage("check", note=f"switch {number}"):
+            self._listen(travel)
+
+    def _listen(self, travel: Travel) -> None:
+        """The counter of the kernel that runs, and its free memory, read from outside."""
+        kernel = travel.running
+        told = self._told[kernel.role]
+        with travel.link.asking() as agent:
+            state = agent.query(COUNTER, CounterState)
+        told.counts.append(state.count)
+        with travel.life.paused():
+            told.free.append(_free_pages(travel, kernel))
+
+    def _judge(self, travel: Travel) -> None:
+        for role, told in self._told.items():
+            pairs = zip(told.counts, told.counts[1:])
+            stuck = [turn for turn, (before, after) in enumerate(pairs, 1) if after <= before]
+            problems = [f"{role}'s counter did not go on in its turn {turn}" for turn in stuck]
+            travel.fail_or_pass(f"{role}'s counter goes on", "workload", "check", problems)
+            settled = told.free[_SETTLED:]
+            lost = settled[0] - settled[-1] if settled else 0
+            problems = []
+            if lost > _GROWTH:
+                problems.append(
+                    f"{role} had {settled[0]} free pages in its turn {_SETTLED + 1} and "
+                    f"{settled[-1]} in its last, {len(settled) - 1} turns later"
+                )
+            travel.fail_or_pass(f"{role}'s memory use is flat", "workload", "check", problems)
+
+    def _summarize(self, booted: float) -> None:
+        result = self._context.result
+        note_memory(result)
+        compared = sum(check.compared for check in result.checks if check.oracle == "jump-memory")
+        median = statistics.median(self._seconds)
+        result.properties.update(
+            switch_seconds_median=f"{median:.3f}",
+            switch_seconds_longest=f"{max(self._seconds):.3f}",
+            first_jump_and_boot_seconds=f"{booted:.3f}",
+            proved=f"{len(self._seconds)} switches, {compared} pages compared, "
+            f"{median:.2f} s a switch where the first jump and B's boot took {booted:.2f} s",
+        )
+
+
+def _free_pages(travel: Travel, kernel: Kernel) -> int:
+    """vm_zone_stat[NR_FREE_PAGES], the first counter of enum zone_stat_item (linux/mmzone.h), with
+    what the CPUs keep to themselves (struct per_cpu_zonestat) left out: it is folded in when all
+    others are taken down."""
+    assert kernel.side is not None
+    return kernel.side.view.variable("vm_zone_stat")

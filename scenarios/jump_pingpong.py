@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""jump-pingpong: two kernels in one machine take turns by kexec jump, without booting again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.context import RunContext
+from harness.jump.tampers import JUMP_TAMPERS
+from harness.scenario import Scenario, ScenarioOption
+from scenarios.jump_kernel import WINDOW_OPTIONS
+
+_DESCRIPTION = """\
+Boots kernel A, lets it load and enter kernel B as jump-kernel does, and then has the two take
+turns: each switch is a whole kexec jump (devices suspended, CPUs taken down, memory swapped) into a
+kernel that was left by its own jump before. Nothing boots any more.
+
+\b
+Proved in every switch, from outside, as in jump-kernel: all of RAM at three stops, registers and
+descriptor tables, the steps of both kernels. Over all of them: the counters of both kernels go on,
+their free memory does not sink, the log stays clean (with lockdep, if the kernel has it).
+
+The time of a switch stands beside that of the first jump with B's boot.
+"""
+
+
+def _run(context: RunContext, options: Mapping[str, Any]) -> None:
+    from harness.jump.loader import Window
+    from harness.jump.options import JumpOptions
+    from harness.jump.pingpong_story import PingPongStory
+
+    PingPongStory(
+        context,
+        JumpOptions(
+            window=Window.parse(options["mem_min"], options["mem_max"]),
+            acpi=options["acpi"] == "on",
+            suspend_console=options["console"] == "suspended",
+            switches=options["switches"],
+            tamper=JUMP_TAMPERS[options["tamper"]] if options["tamper"] else None,
+        ),
+    ).run()
+
+
+SCENARIO = Scenario(
+    name="jump-pingpong",
+    summary="two kernels take turns by kexec jump, many times, every switch proved from outside",
+    description=_DESCRIPTION,
+    run=_run,
+    tampers=JUMP_TAMPERS,
+    options=(
+        ScenarioOption("switches", "How often to switch after B has booted.", 100, minimum=1),
+        *WINDOW_OPTIONS,
+        ScenarioOption(
+            "tamper",
+            "Put in this fault in the last switch, to see the rig find it.",
+            "",
+            choices=("", *JUMP_TAMPERS),
+            metavar="NAME",
+        ),
+    ),
+)
