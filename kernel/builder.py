@@ -50,6 +50,7 @@ def build(
     """
     cache, progress = cache or Cache(), progress or Silent()
     if not refresh and (ready := built(row, cache)):
+        cache.name(row.name, ready.bzimage.parent)
         return ready
     check_tools()
     package = debian.locate(
@@ -64,6 +65,7 @@ def build(
             with source_tree.prepared(package, cache, progress) as source:
                 with source_tree.linked(source, row.all_patches, cache) as tree:
                     build_tree(row, tree, package, key, cache, progress, jobs)
+    cache.name(row.name, place)
     return _as_row(from_cache(place), row)
 
 

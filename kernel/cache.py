@@ -9,6 +9,7 @@ lock can be taken is a dead process's and is removed.
     apt/        apt's own state for each set of suites and architecture
     sources/    unpacked and patched source trees
     kernels/    built kernels, one folder a key
+    names/      what a row of the catalogue was last built to, as links: 6.1-stock-x86_64
     logs/       the last build log of each key
     locks/, tmp/
 """
@@ -73,6 +74,16 @@ class Cache:
         except BlockingIOError:
             return True
         return False
+
+    def name(self, name: str, place: Path) -> None:
+        """Makes names/``name`` a link to the folder ``place``, for those who only look."""
+        link = self.folder("names") / name
+        target = os.path.relpath(place, link.parent)
+        if link.is_symlink() and os.readlink(link) == target:
+            return
+        fresh = link.with_name(f".{name}.{secrets.token_hex(4)}")
+        fresh.symlink_to(target)
+        fresh.replace(link)
 
     @contextlib.contextmanager
     def scratch(self, name: str) -> Iterator[Path]:

@@ -116,6 +116,9 @@ def prune(cache: Cache | None = None, *, everything: bool = False) -> Pruned:
                     size += disk_size(folder)
                     cache.remove(folder)
                     removed.append(folder)
+    for link in cache.folder("names").iterdir():
+        if not link.exists():
+            link.unlink()
     remembered = cache.root / compiler_cache.FOLDER
     if everything and remembered.is_dir():
         # Builds that go on find it empty and fill it anew: ccache makes what it misses.

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 import click
 
+import kernel
 from harness.paths import TREE
 
 JOBS = str(os.cpu_count() or 1)
@@ -145,10 +146,13 @@ def unit(shell: Shell) -> None:
     shell.run("/usr/bin/python3", "-m", "pytest", "-q", "-n", JOBS, "-m", what)
 
 
-# What the tests run on. Variants cost a fraction of their base: only what they change is compiled.
+# What the tests run on. Variants and stock kernels cost a fraction of their base: only what they
+# change is compiled.
 KERNELS = (
     ("6.1", "x86_64"),
     ("6.1", "i386"),
+    ("6.1-stock", "x86_64"),
+    ("6.1-stock", "i386"),
     ("6.12", "x86_64"),
     ("5.10", "x86_64"),
     ("7.2", "x86_64"),
@@ -158,6 +162,8 @@ KERNELS = (
     ("7.2+unwinding-label", "x86_64"),
     ("7.2+link-overwrites-last-entry", "x86_64"),
 )
+# Stock kernels, flavours and regressions, too.
+ALL_KERNELS = tuple((row.title, row.arch) for row in (*kernel.load(), *kernel.load_variants()))
 
 
 def kernels(shell: Shell) -> None:

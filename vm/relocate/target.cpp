@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
+#include <span>
 
 #include "model/memory/text.h"
 
@@ -23,10 +23,14 @@ constexpr std::string_view kSavedWords[] = {"saved_rsp", "saved_cr0", "saved_cr3
 // (2cacf7f23a02). A series of patches brings that to kernels whose version lacks it.
 constexpr unsigned char kEntryPushed[] = {0x52, 0xff, 0xd2};
 
-bool pushes_entry(const unicorn::RelocateCode& code) {
+// "lgdt" with the operand's address alone, of saved_context's descriptor. Where C has made the GDT
+// invalid before the call, relocate_kernel has no other.
+constexpr unsigned char kGdtLoaded[] = {0x0f, 0x01, 0x15};
+
+bool holds(const unicorn::RelocateCode& code, std::span<const unsigned char> wanted) {
     const auto* begin = reinterpret_cast<const unsigned char*>(code.blob.data());
     const auto* end = begin + std::min<std::uint64_t>(code.code_size, code.blob.size());
-    return std::search(begin, end, std::begin(kEntryPushed), std::end(kEntryPushed)) != end;
+    return std::search(begin, end, wanted.begin(), wanted.end()) != end;
 }
 
 Abi abi_of(unicorn::Convention convention) {
@@ -92,7 +96,9 @@ Result<Target> Target::from(const Vmlinux& vmlinux) {
     collect_symbols(vmlinux, target);
     target.code_bytes = target.code.code_size;
     target.generation.debug_tables = target.debug_gdt().has_value();
-    target.generation.reentry_slot |= pushes_entry(target.code);
+    target.generation.reentry_slot |= holds(target.code, kEntryPushed);
+    target.generation.gdt_reloaded |=
+        !target.generation.invalidates_tables && holds(target.code, kGdtLoaded);
     return target;
 }
 

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Built kernels of the rig's cache, by their catalogue name ("6.1-x86_64").
+// Built kernels of the rig's cache, by their catalogue name ("6.1-x86_64", "6.1-stock-x86_64").
 #pragma once
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
@@ -30,17 +28,8 @@ inline std::filesystem::path cache_folder() {
 // The vmlinux of that kernel; nothing if it is not built on this machine.
 inline std::optional<std::string> vmlinux_of(const std::string& name) {
     std::error_code error;
-    std::filesystem::directory_iterator folder(cache_folder() / "kernels", error);
-    for (const auto& entry : error ? std::filesystem::directory_iterator() : folder) {
-        std::ifstream meta(entry.path() / "meta.json");
-        const std::string text(std::istreambuf_iterator<char>(meta), {});
-        const std::filesystem::path vmlinux = entry.path() / "vmlinux";
-        if (text.find("\"name\": \"" + name + "\"") != std::string::npos &&
-            std::filesystem::exists(vmlinux, error)) {
-            return vmlinux.string();
-        }
-    }
-    return std::nullopt;
+    const std::filesystem::path vmlinux = cache_folder() / "names" / name / "vmlinux";
+    return std::filesystem::exists(vmlinux, error) ? std::optional(vmlinux.string()) : std::nullopt;
 }
 
 inline std::optional<Result<RelocateCode>> read_code_of(const std::string& name) {
