@@ -145,7 +145,6 @@ class Departure:
     list_pages: list[int]
     list_problem: str  # empty, or what is wrong with the page list
     places: relocation.Places
-    places_away: relocation.Places  # the same while the pages have changed places
     table_pages: list[int]
     return_address: int  # of the call in machine_kexec()
     saved_gdt: tuple[int, int]  # base, limit: what save_processor_state() keeps
@@ -175,10 +174,15 @@ class Departure:
         self.ram = None
         self.capture = None
 
-    def owner(self, gpa: int) -> str:
-        """Whose the frame was at P0, and what the jump does with it."""
+    def owner(self, gpa: int, *, swapped: bool = False) -> str:
+        """Whose the frame was at P0, and what the jump does with it. ``swapped``: the pages have
+        changed places."""
         pfn = gpa // PAGE
         page = pfn * PAGE
+        kept = self.moves.destination_of(pfn)
+        if swapped and kept is not None and kept != pfn:
+            away = kept * PAGE + gpa % PAGE
+            return f"{self._describe(kept, away)}, {away:#x} at the departure"
         parts = [name for at, name in self.image.kept if at == page]
         if page in self.table_pages and not parts:
             parts.append("page table")
@@ -226,7 +230,6 @@ def read_departure(
     decoded = jumpback_kimage.decode(capture.view(), regions, arguments.head, side.arch, image.kept)
     pairs = decoded["moves"]
     walker = _Walker(side, registers, ram, arguments, image, stops)
-    moves = relocation.Moves(pairs)
     stack = walker.own.walk(registers.sp)
     saved_gdt = _gdt(side)
     return Departure(
@@ -239,12 +242,11 @@ def read_departure(
         registers=registers,
         state=cpu_state(registers),
         controllers=controllers,
-        moves=moves,
+        moves=relocation.Moves(pairs),
         pairs=pairs,
         list_pages=decoded["list_pages"],
         list_problem=decoded.get("message", ""),
         places=walker.places(stack.gpa),
-        places_away=walker.places(stack.gpa, moves),
         table_pages=walker.table_pages(),
         return_address=_word(ram, stack.gpa, side.word),
         saved_gdt=saved_gdt,
@@ -323,14 +325,7 @@ class _Walker:
             ]
         return [(name, at) for name, at in wanted if self._made.walk(at).gpa != at]
 
-    def places(self, stack: int | None, moves: relocation.Moves | None = None) -> relocation.Places:
-        """``moves``: as they are once these have been made. The kernel's stack and its own page
-        tables may lie in a destination: they go along with their pages."""
-
-        def now(gpa: int) -> int:
-            found = moves.source_of(gpa // PAGE) if moves is not None else None
-            return gpa if found is None else found * PAGE + gpa % PAGE
-
+    def places(self, stack: int | None) -> relocation.Places:
         side, arguments = self._side, self._arguments
         code = RelocateCode(side.symbols, side.kernel.saved_words_in_data)
         page = arguments.control_page
@@ -343,8 +338,8 @@ class _Walker:
             debug_gdt_span=(gdt[0], gdt[1] + 1) if tables else (0, 0),
             swap_page=arguments.swap_page,
             table_root=arguments.table_root,
-            table_pages=[now(page) for page in self.table_pages()],
-            caller_stack_page=now((stack or 0) & ~(PAGE - 1)),
+            table_pages=self.table_pages(),
+            caller_stack_page=(stack or 0) & ~(PAGE - 1),
             caller_stack_used=(stack or 0) % PAGE,
             debug_gdt=(page + gdt[0], gdt[1]) if tables else (0, 0),
             debug_idt=(page + idt[0], idt[1]) if tables else (0, 0),

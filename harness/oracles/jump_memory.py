@@ -84,13 +84,14 @@ class MemoryChecks:
         departure = self._departure
         began = time.monotonic()
         check = self._check(f"memory at the callee's entry is {self._role}'s, pages swapped")
-        allowed = departure.side.kernel.allowances(
-            departure.places_away, "there", len(departure.moves) > 0
+        # The kernel's stack and its own page tables may lie in a destination.
+        allowed = departure.moves.follow(
+            departure.side.kernel.allowances(departure.places, "there", len(departure.moves) > 0)
         )
         found = relocation.compare_swapped(
             departure.memory, now, departure.moves, allowed=allowed, limit=LISTED
         )
-        self._judge(check, CALLEE_ENTRY, found, allowed)
+        self._judge(check, CALLEE_ENTRY, found, allowed, swapped=True)
         departure.control_at_entry = now.read(departure.arguments.control_page, PAGE)
         check.seconds = time.monotonic() - began
         return check
@@ -101,7 +102,7 @@ class MemoryChecks:
         departure = self._departure
         began = time.monotonic()
         check = self._check(f"{self._role}'s memory was left alone by the callee")
-        allowed = self._allowed_after_callee(departure.places_away)
+        allowed = departure.moves.follow(self._allowed_after_callee())
         found = relocation.compare_swapped(
             departure.memory,
             now,
@@ -110,7 +111,7 @@ class MemoryChecks:
             allowed=allowed,
             limit=LISTED,
         )
-        self._judge(check, CALLEE, found, allowed)
+        self._judge(check, CALLEE, found, allowed, swapped=True)
         control = self._control_page(now)
         departure.left.take(now, departure.moves)
         check.seconds = time.monotonic() - began
@@ -151,7 +152,7 @@ class MemoryChecks:
         departure = self._departure
         began = time.monotonic()
         check = self._check(f"memory at {self._role}'s return is that of its departure")
-        allowed = self._allowed_after_callee(departure.places)
+        allowed = self._allowed_after_callee()
         allowed += departure.side.kernel.allowances(departure.places, "back", True)
         found = relocation.compare_swapped(
             departure.memory,
@@ -165,14 +166,26 @@ class MemoryChecks:
         check.seconds = time.monotonic() - began
         began = time.monotonic()
         image = self._check("the image's source pages hold what the callee left")
-        copied = relocation.compare_copy(departure.left, now, departure.moves, limit=LISTED)
-        self._judge(image, RETURN, copied, [])
+        stack = departure.moves.follow(self._callee_stack())
+        copied = relocation.compare_copy(
+            departure.left, now, departure.moves, allowed=stack, limit=LISTED
+        )
+        self._judge(image, RETURN, copied, stack)
         image.seconds = time.monotonic() - began
         return [check, image]
 
-    def _allowed_after_callee(self, places: relocation.Places) -> list[relocation.Allowance]:
+    def _allowed_after_callee(self) -> list[relocation.Allowance]:
         """Its stack is the swap page, all of it, whether or not pages were moved through it."""
-        return self._departure.side.kernel.allowances(places, "there", True)
+        return self._departure.side.kernel.allowances(self._departure.places, "there", True)
+
+    def _callee_stack(self) -> list[relocation.Allowance]:
+        """i386's way back calls the next instruction to learn where it is (relocate_kernel_32.S),
+        before it has a stack of its own: a word at or below the callee's stack pointer."""
+        departure = self._departure
+        if departure.side.word != 4 or departure.callee is None:
+            return []
+        top = departure.callee.sp
+        return [relocation.Allowance("callee-stack", at, 4) for at in (top - 4, top)]
 
     def _not_owned(self, ram: relocation.Ram) -> relocation.Frames:
         owns = self._departure.side.owns
@@ -187,6 +200,8 @@ class MemoryChecks:
         stage: str,
         found: relocation.FrameComparison,
         allowed: list[relocation.Allowance],
+        *,
+        swapped: bool = False,
     ) -> None:
         check.compared += found.compared
         uses = found.rule_pages
@@ -204,6 +219,7 @@ class MemoryChecks:
                 stage,
                 f"page differs at {page.gpa:#x}",
                 page.gpa,
+                owner=self._departure.owner(page.gpa, swapped=swapped),
                 expected=page.expected,
                 found=page.found,
                 differing=page.differing,
