@@ -29,14 +29,14 @@ LOW = 0x10000  # below 1 MiB, for what the BIOS has to reach
 
 @dataclass(frozen=True)
 class Kind:
-    """``source``: the file that has the entry. ``low``: part of it lies below 1 MiB.
-    ``spread``: its segments lie far from each other."""
+    """``source``: the file that has the entry. ``spread``: its segments lie far from each other.
+    ``calls_bios``: from a part of it that lies below 1 MiB."""
 
     name: str
     summary: str
     source: str
-    low: bool = False
     spread: bool = False
+    calls_bios: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -46,7 +46,12 @@ KINDS: dict[str, Kind] = {
         Kind("ruin", "ruins tables, selectors, bases and registers, all that it may", "ruin.S"),
         Kind("flip", "two entries that take turns, in a way that needs no slot", "flip.S"),
         Kind("flip-slot", "two entries that take turns by the re-entry slot", "flip_slot.S"),
-        Kind("bios", "drops to real mode and asks the BIOS for the memory map", "bios.S", low=True),
+        Kind(
+            "bios",
+            "drops to real mode and asks the BIOS for the memory map",
+            "bios.S",
+            calls_bios=True,
+        ),
         Kind("several", "code, results and input in segments far apart", "several.S", spread=True),
         Kind("direction-flag", "comes back with the direction flag set", "direction_flag.S"),
     )

@@ -7,6 +7,8 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+import jumpback_relocation as relocation
+
 from harness.agent import Agent
 from harness.agent_state import AttemptResult, CounterState
 from harness.context import RunContext
@@ -21,6 +23,7 @@ from harness.jump.call_tampers import CallTamper
 from harness.jump.proof import JumpProof, NotReached
 from harness.jump.setup import require_jump, run_story
 from harness.jump.side import Side
+from harness.kexec.calls import PAGE
 from harness.kexec.guest_view import GuestView
 from harness.kexec.kimage_struct import installed
 from harness.kexec.loader import guest_files, make_calls
@@ -39,6 +42,10 @@ from harness.oracles.liveness import (
 from harness.results import Check, Finding
 
 _START_WORD = 3  # of struct kimage: image->start
+# pfns of 0xe0000 to 0xfffff: the BIOS's code, its variables and the stack that some services run
+# on. The firmware's map has it as reserved; no kernel uses it. The rest of low memory (vectors,
+# data areas of the BIOS) is A's: no service that the payload calls has to write there.
+_BIOS_FRAMES = range(0xE0, 0x100)
 
 
 class JumpCallStory:
@@ -141,6 +148,8 @@ class JumpCallStory:
             with self._life.paused():
                 view = GuestView(self._life, context.symbols)
         side = Side("A", context.symbols, view, context.kernel.release, context.kernel.fixed)
+        if payload.kind.calls_bios:
+            side.owns = _without_bios(self._life)
         timer, result = "", None
         for call in range(1, self._options.calls + 1):
             context.progress.start(f"{name}: call {call} of {self._options.calls}", None)
@@ -220,7 +229,7 @@ class JumpCallStory:
         assert site.entered is not None
         at = site.entered.sp & (1 << 8 * site.word) - 1
         above = at + site.word
-        there = above % 4096 != 0
+        there = above % PAGE != 0
         return site.number(at, site.word), site.number(above, site.word) if there else 0
 
     # After all of them
@@ -269,3 +278,14 @@ class JumpCallStory:
         limit = LIMITS[kind] * self._context.options.time_scale
         with self._life.stage(f"{kind} {note}".strip(), limit):
             yield
+
+
+def _without_bios(life: Life) -> relocation.Frames:
+    """What is A's while the BIOS is called."""
+    frames = [
+        pfn
+        for part in life.ram.ranges
+        for pfn in range(part.gpa // PAGE, (part.gpa + part.size) // PAGE)
+        if pfn not in _BIOS_FRAMES
+    ]
+    return relocation.Frames(frames)
