@@ -6,14 +6,15 @@ what it sees of the kernel that was left.
 from __future__ import annotations
 
 import re
-import time
+
+import jumpback_relocation as relocation
 
 from harness.kexec.calls import PAGE
 from harness.jump.loader import read_core
 from harness.jump.travel import Travel
 
 _PAGES = 8  # of A that B reads back: each costs some ms on the agent's line
-_TICKS = 0.1  # guest seconds in which the tick must come
+_SLEEP = 50000  # us; some ticks, whatever CONFIG_HZ is
 _RAM = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : System RAM$", re.M)
 _ENTRY = re.compile(r"\bkexec_jump_back_entry=(\S+)")
 
@@ -89,7 +90,9 @@ class CalleeChecks:
         departure = travel.a.departure
         assert departure is not None
         empty = bytes(PAGE)
-        moved = departure.destinations | departure.moves.sources
+        kept = [gpa // PAGE for gpa, _ in departure.image.kept]
+        kept += [page // PAGE for page in departure.table_pages]
+        moved = departure.destinations | departure.moves.sources | relocation.Frames(sorted(kept))
         last = travel.life.ram.size // PAGE
         random = travel.context.random
         found: list[int] = []
@@ -108,17 +111,20 @@ class CalleeChecks:
         return pfn < 0x100 or window.first <= pfn * PAGE <= window.last
 
     def timer(self) -> None:
-        """The tick of the kernel that runs, seen from outside: its jiffies."""
+        """The tick of the kernel that runs, seen from outside by its jiffies while a process sleeps:
+        an idle CPU has no tick (CONFIG_NO_HZ_IDLE)."""
         travel = self._travel
         with travel.life.paused():
             side = travel.running.side or travel.look(travel.running)
             before = side.view.variable("jiffies")
-        time.sleep(_TICKS)
-        deadline = time.monotonic() + travel.life.remaining()
-        after = before
-        while after == before and time.monotonic() < deadline:
-            with travel.life.paused():
-                after = side.view.variable("jiffies")
-        problems = [] if after != before else ["jiffies stands still: no timer interrupt arrives"]
+        problems = []
+        with travel.link.asking() as agent:
+            done = agent.run(f"exec usleep {_SLEEP}")
+        if not done.good:
+            problems.append(f"a process that slept {_SLEEP} us ended with {done.exit}")
+        with travel.life.paused():
+            after = side.view.variable("jiffies")
+        if after == before:
+            problems.append("jiffies stands still: no timer interrupt arrives")
         name = f"{travel.running.role}'s timer ticks"
         travel.fail_or_pass(name, "jump-interrupts", "callee", problems)
