@@ -20,13 +20,17 @@ from harness.agent import (
     AgentTimeout,
 )
 from harness.errors import GuestBroken, InfraError
-from harness.machine import GuestSaid, Life
+from harness.machine import GuestSaid, Life, Machine
+from harness.machine.snapshot_store import SnapshotStore
 
 
 _CALLS = {
     "resumed": "the write to /sys/power/state",
     "jumped": "reboot(LINUX_REBOOT_CMD_KEXEC)",
 }
+
+
+BOOT_LIMIT = 60.0  # seconds until the agent says hello; usual: 2
 
 
 class GuestLink:
@@ -68,3 +72,38 @@ class GuestLink:
         else:
             words = " ".join(f"{key}={value}" for key, value in fields.pairs)
         self.life.tell(GuestSaid(self.life.now(), event.name, words))
+
+
+def guest_up(
+    machine: Machine,
+    store: SnapshotStore | None,
+    *,
+    role: str = "A",
+    cycle: int = 0,
+    nonce: str = "",
+    append: str = "",
+    time_scale: float = 1.0,
+) -> GuestLink:
+    """The machine's next life, with an agent that waits for requests; the machine stands still.
+
+    Restored if ``store`` has such a life, else booted. ``nonce``: see ``SnapshotStore.life``; to
+    be given where there is no store.
+    """
+    links: list[GuestLink] = []
+
+    def boot(life: Life) -> None:
+        links.append(GuestLink(life, time_scale))
+        with life.stage("boot", BOOT_LIMIT * time_scale):
+            life.resume()
+            life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "hello")
+        life.pause()
+
+    if store is None:
+        life = machine.new_life(nonce, role, cycle, append)
+        life.start()
+        boot(life)
+    else:
+        life = store.life(
+            machine, "agent", boot, role=role, cycle=cycle, nonce=nonce, append=append
+        )
+    return links[0] if links else GuestLink(life, time_scale)

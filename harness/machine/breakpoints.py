@@ -57,7 +57,7 @@ class BreakpointSet:
     def __init__(self, gdb: GdbClient) -> None:
         self._gdb = gdb
         self._specs: dict[int, BreakpointSpec] = {}
-        self._at: tuple[int, int] | None = None  # thread, address: reported, not yet executed
+        self.reported: tuple[int, int] | None = None  # thread, address: not yet executed
         self.hits = 0  # stops, those that a condition let go included
 
     def add(self, spec: BreakpointSpec) -> None:
@@ -90,14 +90,14 @@ class BreakpointSet:
             if stop is None:
                 if not self._gdb.resume(unless=pause_wanted):
                     return None
-                self._at = None
+                self.reported = None
                 stop = self._gdb.wait_stop()
             if stop.signal != SIGTRAP:
                 return None
             address = self._gdb.register(stop.thread, "rip")
             spec = self._specs.get(address)
             if spec is not None:
-                self._at = (stop.thread, address)
+                self.reported = (stop.thread, address)
                 self.hits += 1
                 hit = Hit(self._gdb, stop.thread, address)
                 if spec.condition is None or spec.condition(hit):
@@ -109,16 +109,16 @@ class BreakpointSet:
         Returns the stop that the step ended in if it was no mere end of a step. The other CPUs
         stand still meanwhile, so none runs past the breakpoint unseen.
         """
-        if self._at is None:
+        if self.reported is None:
             return None
-        thread, address = self._at
+        thread, address = self.reported
         # Somebody may have removed the breakpoint, or moved rip (to inject a step's failure).
         if address in self._specs and self._gdb.register(thread, "rip") == address:
             self._gdb.step(thread)
             stop = self._gdb.wait_stop()
             if stop.signal != SIGTRAP:  # interrupted, perhaps before the step was done
                 if self._gdb.register(thread, "rip") != address:
-                    self._at = None
+                    self.reported = None
                 return stop
-        self._at = None
+        self.reported = None
         return None

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import enum
+import fcntl
 import os
 import re
 import select
+import termios
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,7 +73,9 @@ class Console:
         self._pipe = pipe
         self._stop, self._stopped = os.pipe()  # closing the second ends the thread
         self._on_line = on_line
+        self._path = log
         self._log = log.open("ab", buffering=0)
+        self._taking = threading.Lock()  # held from a read until its lines were passed on
         self._tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
         self._partial = bytearray()
         self._thread = threading.Thread(target=self._read, name="console", daemon=True)
@@ -79,6 +85,21 @@ class Console:
         """The last lines, an unfinished one included."""
         partial = bytes(self._partial)
         return list(self._tail) + ([_text(partial)] if partial else [])
+
+    def settled(self) -> bytes:
+        """The whole log of a machine that stands still, once all it wrote has been passed on."""
+        waiting = array.array("i", [0])
+        while True:
+            with self._taking:
+                fcntl.ioctl(self._pipe, termios.FIONREAD, waiting)
+                if waiting[0] == 0:
+                    return self._path.read_bytes()
+            time.sleep(0.001)
+
+    def replay(self, data: bytes) -> None:
+        """As if the machine had just written ``data``."""
+        with self._taking:
+            self._take(data)
 
     def drain(self, timeout: float) -> None:
         """After the machine's end: until all that it wrote is in the log."""
@@ -107,19 +128,24 @@ class Console:
             ready = [descriptor for descriptor, _ in poll.poll()]
             if self._pipe not in ready:
                 break  # told to stop, and all that had come is read
-            data = os.read(self._pipe, 65536)
+            with self._taking:
+                data = os.read(self._pipe, 65536)
+                if data:
+                    self._take(data)
             if not data:
                 break
-            self._log.write(data)
-            self._partial += data
-            *lines, rest = self._partial.split(b"\n")
-            self._partial = bytearray(rest)
-            for line in lines:
-                self._line(bytes(line))
-            if len(self._partial) > MAX_LINE:
-                self._line(bytes(self._partial))
-                self._partial.clear()
         if self._partial:
+            self._line(bytes(self._partial))
+            self._partial.clear()
+
+    def _take(self, data: bytes) -> None:
+        self._log.write(data)
+        self._partial += data
+        *lines, rest = self._partial.split(b"\n")
+        self._partial = bytearray(rest)
+        for line in lines:
+            self._line(bytes(line))
+        if len(self._partial) > MAX_LINE:
             self._line(bytes(self._partial))
             self._partial.clear()
 

@@ -21,6 +21,7 @@ from harness.errors import InfraError, LostMachine
 from harness.machine.breakpoints import BreakpointSet
 from harness.machine.config import Channels, MachineConfig, qemu_command
 from harness.machine.console import Console
+from harness.machine.device_state import load_devices, save_devices
 from harness.machine.events import (
     Breakpoint,
     ConsoleLine,
@@ -94,7 +95,8 @@ class Engine:
         self._threads: list[int] = []
         self._console = Console(console, folder / "console.log", self._take_line)
 
-    def start(self) -> None:
+    def start(self, devices: Path | None = None) -> None:
+        """``devices``: what ``save_devices`` wrote; RAM and disks are in place already."""
         (self._folder / "qemu.args").write_text(shlex.join(self.argv) + "\n")
         self._process = ChildProcess(
             self.argv,
@@ -108,6 +110,8 @@ class Engine:
             self.qmp.connect(START_LIMIT)
             self.gdb.connect()
             self._threads = self.gdb.threads()
+            if devices is not None:
+                load_devices(self.qmp, devices)
         except LostMachine as error:
             self._process.wait(1.0)  # so that its own complaint is there to be quoted
             message = f"QEMU did not start: {self._death() or error}"
@@ -306,6 +310,22 @@ class Engine:
         if not 0 <= cpu < len(self._threads):
             raise InfraError(f"CPU {cpu}: this machine has CPUs 0 to {len(self._threads) - 1}")
         return self._threads[cpu]
+
+    def save_devices(self, path: Path) -> None:
+        """CPUs and devices, without RAM; the machine can go on afterwards."""
+        self._require_stop()
+        if self._over:
+            raise InfraError(f"cannot save the machine: {self._over}")
+        save_devices(self.qmp, path)
+
+    def console_bytes(self) -> bytes:
+        """All that came so far; the machine must stand still."""
+        self._require_stop()
+        return self._console.settled()
+
+    def replay_console(self, data: bytes) -> None:
+        """What the guest had said before it was saved; before the machine runs."""
+        self._console.replay(data)
 
     # The end
 

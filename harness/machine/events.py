@@ -50,6 +50,18 @@ class GuestSaid(Event):
 
 
 @dataclass(frozen=True)
+class RigDid(Event):
+    """Something was done to the machine from outside: it was saved, or restored."""
+
+    text: str
+    kind: ClassVar[str] = "rig"
+    passing: ClassVar[bool] = True
+
+    def describe(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
 class Breakpoint(Event):
     """All CPUs stand still; ``cpu`` is about to execute ``address`` (guest virtual)."""
 

@@ -12,6 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import GuestHang, GuestPanic, InfraError, JumpbackError, LostMachine
@@ -40,6 +41,14 @@ DEFAULT_LIMIT = 60.0  # seconds, for a wait outside of any stage
 CONSOLE_TAIL = 20  # lines that an error message quotes
 
 
+@dataclass(frozen=True)
+class Past:
+    """What the host knows of a life that stands still."""
+
+    console: bytes  # the log, complete
+    reported: tuple[int, int] | None  # CPU's thread and address of a breakpoint that it stands at
+
+
 class Life:
     """Made by ``Machine.new_life``. ``symbolize`` turns a guest address into "name+0x12"."""
 
@@ -63,9 +72,12 @@ class Life:
 
     # Life and death
 
-    def start(self) -> None:
-        """Powers the machine on; it stands still before its first instruction until resume()."""
-        self._engine.start()
+    def start(self, devices: Path | None = None) -> None:
+        """Powers the machine on; it stands still before its first instruction until resume().
+
+        ``devices``: what ``save_devices`` wrote; see ``Snapshot.restore`` (snapshot.py).
+        """
+        self._engine.start(devices)
         self.record.machine_command = list(self._engine.argv)
 
     def quit(self) -> None:
@@ -288,6 +300,28 @@ class Life:
     def read_physical(self, gpa: int, length: int) -> bytes:
         """From the RAM file; small pieces. Device memory is not in it."""
         return self.ram.read(gpa, length)
+
+    # Saving and going on from there (snapshot.py)
+
+    def save_devices(self, path: Path) -> None:
+        """CPUs and devices into a new file, without RAM; changes nothing."""
+        self._engine.save_devices(path)
+
+    def past(self) -> Past:
+        """What else a life that goes on from here has to know."""
+        return Past(self._engine.console_bytes(), self._engine.breakpoints.reported)
+
+    def take_past(self, past: Past) -> None:
+        """The console's problems so far are this life's, too."""
+        self._engine.replay_console(past.console)
+        self._engine.breakpoints.reported = past.reported
+        self.forget_past()
+
+    def forget_past(self) -> None:
+        """No breakpoints, and no event so far is waited for: as in a life that was restored."""
+        for address in self._engine.breakpoints.addresses():
+            self.remove_breakpoint(address)
+        self._cursor = len(self._log)
 
     # What it has told
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,13 @@ class Machine:
         self.records.append(record)
         self._lives.append(life)
         return life
+
+    def withdraw(self, life: Life) -> None:
+        """As if ``life``, the latest, had never been made: no instruction of it was executed."""
+        self._lives.remove(life)
+        self.records.remove(life.record)
+        life.close()
+        shutil.rmtree(life.folder, ignore_errors=True)
 
     def close(self) -> None:
         """Ends all lives and gives back their RAM. Safe to call twice."""
