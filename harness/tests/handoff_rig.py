@@ -19,14 +19,8 @@ import pytest
 import kernel
 from harness.guest_image import GuestFile, build_guest
 from harness.machine import Breakpoint, Life, Machine, MachineConfig, Panic
-from harness.oracles.interrupt_model import (
-    UNSEEN,
-    KernelVariables,
-    add_kernel,
-    add_timers,
-    machine_of,
-    saved_rtes_at,
-)
+from harness.oracles.interrupt_model import UNSEEN, KernelVariables, saved_rtes_at
+from harness.oracles.jump_interrupts import Controllers
 from harness.paths import TREE
 from harness.symbols import Symbols
 
@@ -127,26 +121,15 @@ class Watch:
         self.page = self.kernel.number("crashk_res", guest.word) if what == "crash" else PAGE
         self.held: set[str] = set()  # breakpoints
         self.cpu = 0  # that stopped at the last one
-        self._like: ji.Machine | None = None  # the last capture with the kernel's facts
+        self._controllers = Controllers(life, guest.symbols, guest.release, guest.arch)
         self.labels: dict[str, int] = {"page": self.page}  # places without a symbol
 
     def capture(self, *, with_kernel: bool = False) -> ji.Machine:
         """``with_kernel``: with the kernel's facts; only where its page tables are in use."""
-        machine = machine_of(
-            self.life.interrupt_controllers(),
-            version=self.guest.release,
-            arch=self.guest.arch,
-            like=self._like,
-        )
-        add_timers(machine, self.monitor)
-        if with_kernel:
-            add_kernel(machine, self.kernel)
-            self._like = machine
-        return machine
+        return self._controllers.take(with_kernel=with_kernel)
 
     def monitor(self, command: str) -> str:
-        """QEMU's human monitor, to which a life has no public way."""
-        return self.life._engine.qmp.hmp(command)
+        return self._controllers.monitor(command)
 
     def address(self, name: str) -> int:
         return self.labels[name] if name in self.labels else self.guest.symbols.address(name)
