@@ -107,9 +107,20 @@ def untampered(chosen: Mapping[str, Any]) -> bool:
     return not chosen.get("tamper")
 
 
+def may(_: Mapping[str, Any]) -> bool:
+    """It can show there, and need not."""
+    return False
+
+
 def _suspend_fails(chosen: Mapping[str, Any]) -> bool:
     return chosen.get("step") in ("all", "suspend-devices") and untampered(chosen)
 
+
+# What comes of it: the machine does not get back to C, or not far in it.
+_DIES = (
+    Sign("^jump-cpu$", "^return$", "was not reached: .*guest triple-faulted", follows=True),
+    Sign("^life$", "^(return|resume|clean-jump)", "guest triple-faulted", follows=True),
+)
 
 # In the order in which a run that jumps and comes back meets them.
 KNOWN: tuple[Defect, ...] = (
@@ -124,6 +135,41 @@ KNOWN: tuple[Defect, ...] = (
         scenarios={"jump-fail-step": _suspend_fails},
         # The serial line that the agent speaks on is among the devices.
         fatal=True,
+    ),
+    Defect(
+        id="jump-back-entry-unmapped",
+        summary="the identity map of the kernel that jumps back does not hold the entry",
+        # Up to 5.10 pages of 1 GiB, where the CPU has them, may happen to map it.
+        stands={"x86_64": Stand((2, 6))},
+        signs=(
+            Sign("^jump-memory$", "departure$", r"^image->start \S+ is not mapped"),
+            *_DIES,
+        ),
+        scenarios={"jump-kernel": untampered, "jump-pingpong": untampered},
+        fatal=True,
+    ),
+    Defect(
+        id="gdt-not-reloaded",
+        summary="the GDT is not loaded again before the return to C",
+        stands={"x86_64": Stand((3, 11), (6, 12)), "i386": Stand((3, 11))},
+        signs=(
+            Sign("^jump-cpu$", "^return$", r"known defect .*/gdt-not-reloaded\.md"),
+            *_DIES,
+        ),
+        scenarios={
+            "jump-call": untampered,
+            "jump-fail-step": untampered,
+            "jump-kernel": untampered,
+            "jump-pingpong": untampered,
+        },
+        fatal=True,
+    ),
+    Defect(
+        id="no-reentry-slot",
+        summary="the callee's stack has no slot for the re-entry word",
+        stands={"x86_64": Stand((2, 6), (6, 14)), "i386": Stand((2, 6))},
+        signs=(Sign("^jump-(cpu|memory)$", "", r"known defect .*/no-reentry-slot\.md"),),
+        scenarios={"jump-call": may, "jump-fail-step": untampered},
     ),
 )
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import jumpback_jump as jj
+import jumpback_relocate as jr
 import pytest
 
+import kernel
 from harness import known
 from harness.errors import GuestPanic, InfraError
 from harness.known import Applied, Defect, Sign, Stand
 from harness.paths import TREE
 from harness.results import Check, Finding
+from harness.scenario import all_scenarios
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -35,13 +38,16 @@ SLOT = _defect("slot", Sign("^memory$", "", "behind the swap page"))
 # The facts
 
 
+def test_the_scenarios_are_there() -> None:
+    names = {scenario.name for scenario in all_scenarios()}
+    assert {name for defect in known.KNOWN for name in defect.scenarios} <= names
+
+
 def test_each_has_a_page_and_is_named_once() -> None:
     names = [defect.id for defect in known.KNOWN]
     assert len(set(names)) == len(names) > 0
-    readme = (TREE / "docs" / "findings" / "README.md").read_text()
     for defect in known.KNOWN:
         assert (TREE / defect.page).is_file()
-        assert f"({defect.id}.md)" in readme
         assert defect.signs and defect.scenarios and defect.stands
         assert any(not sign.follows for sign in defect.signs)
 
@@ -65,6 +71,21 @@ def test_versions_are_those_of_the_jump_model(release: str) -> None:
         (defect,) = (defect for defect in known.KNOWN if defect.id == name)
         for arch in ("x86_64", "i386"):
             assert defect.stands_in(release, arch) == fault.known_in(release)
+
+
+@pytest.mark.kernels
+def test_versions_are_those_of_the_relocation_model() -> None:
+    looked_at = set()
+    for listed in kernel.list_kernels():
+        if listed.state is not kernel.State.BUILT or listed.folder is None:
+            continue
+        target = jr.Target.open(listed.folder / "vmlinux")
+        pages = {defect["page"] for defect in target.defects}
+        for defect in known.KNOWN:
+            if defect.id in ("gdt-not-reloaded", "no-reentry-slot"):
+                assert defect.stands_in(target.release, target.arch) == (defect.page in pages)
+                looked_at.add(defect.id)
+    assert len(looked_at) == 2
 
 
 def test_a_defect_stands_from_its_first_version_to_its_fix() -> None:
