@@ -157,7 +157,7 @@ class Departure:
     return_point: int = 0  # P2, physical
     control_at_entry: bytes = b""  # the control page at P1
     callee: Registers | None = None  # at P2
-    left: relocation.FrameCopy = field(default_factory=relocation.FrameCopy)
+    left: relocation.FrameCopy = field(default_factory=relocation.FrameCopy)  # by the callee
     _owners: Owners | None = None
 
     @property

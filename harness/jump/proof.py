@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jumpback_relocation as relocation
+
 from harness.context import RunContext
 from harness.errors import GuestHang, GuestPanic, InfraError
 from harness.jump.departure import Departure, Stops, read_departure
@@ -70,6 +72,7 @@ class JumpProof:
         # For faults: called with the stop's name before anything is looked at there.
         self.at_stop: Callable[[str], None] = _nothing
         self._memory = JumpMemory(life, context.folder)
+        self._copies: dict[str, relocation.FrameCopy] = {}  # by role: memory is taken once
         self._departures = 0
         self._armed: int | None = None
         self._stop: _Stop | None = None  # where the machine stands, if it has not moved since
@@ -101,6 +104,7 @@ class JumpProof:
             )
         except BadKimage as error:
             raise self._no_image(side, error) from error
+        departure.left = self._copies.setdefault(side.role, departure.left)
         self._record(self._checks(departure).at_departure())
         self._record([self._cpu(departure).at_departure()])
         return departure

@@ -180,12 +180,13 @@ class MemoryChecks:
 
     def _callee_stack(self) -> list[relocation.Allowance]:
         """i386's way back calls the next instruction to learn where it is (relocate_kernel_32.S),
-        before it has a stack of its own: a word at or below the callee's stack pointer."""
+        before it has a stack of its own: with a slot for the re-entry word, which is popped, that
+        goes into the slot."""
         departure = self._departure
         if departure.side.word != 4 or departure.callee is None:
             return []
-        top = departure.callee.sp
-        return [relocation.Allowance("callee-stack", at, 4) for at in (top - 4, top)]
+        top = departure.callee.sp - (0 if departure.side.kernel.reentry_slot else 4)
+        return [relocation.Allowance("callee-stack", top, 4)]
 
     def _not_owned(self, ram: relocation.Ram) -> relocation.Frames:
         owns = self._departure.side.owns

@@ -56,7 +56,7 @@ constexpr std::array kDefects{
            Sign::kPaeLeftOff,
            "paging is turned on again with PAE tables while CR4.PAE is off",
            "",
-           ""},
+           "docs/findings/pae-paging.md"},
     // Also mended in 6.18.y, so the row 6.18 is without it.
     Defect{"B6",
            "",

@@ -38,8 +38,11 @@ struct Defect {
     std::string_view fix;   // mainline commit, or empty
     std::string_view page;  // docs/findings/..., or empty
 
+    // By its release, and not mended by a patch that the generation tells of.
     [[nodiscard]] bool in(const Generation& generation) const {
-        return isa == generation.isa && since <= generation.release &&
+        const bool mended = (sign == Sign::kGdtNotReloaded && generation.gdt_reloaded) ||
+                            (sign == Sign::kNoReentrySlot && generation.reentry_slot);
+        return !mended && isa == generation.isa && since <= generation.release &&
                (!until || generation.release < *until);
     }
 };

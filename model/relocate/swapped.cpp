@@ -243,8 +243,9 @@ Status FrameCopy::take(const RamState& state, std::span<const Gpa> frames) {
         from.push_back(slot);
         resident += pages.resident(slot) ? 1 : 0;
     }
-    if (data_.size() < resident * kPageSize) {
-        data_.resize(resident * kPageSize);
+    if (room_ < resident * kPageSize) {
+        data_ = std::make_unique_for_overwrite<std::byte[]>(resident * kPageSize);
+        room_ = resident * kPageSize;
     }
     place_.reserve(frames.size());
     for (const std::uint64_t slot : from) {
@@ -252,7 +253,7 @@ Status FrameCopy::take(const RamState& state, std::span<const Gpa> frames) {
             place_.push_back(kZero);
             continue;
         }
-        std::memcpy(data_.data() + used_, pages.page(slot), kPageSize);
+        std::memcpy(data_.get() + used_, pages.page(slot), kPageSize);
         place_.push_back(used_);
         used_ += kPageSize;
     }
@@ -260,7 +261,7 @@ Status FrameCopy::take(const RamState& state, std::span<const Gpa> frames) {
 }
 
 const std::byte* FrameCopy::page(std::size_t index) const {
-    return place_[index] == kZero ? kZeroPage.data() : data_.data() + place_[index];
+    return place_[index] == kZero ? kZeroPage.data() : data_.get() + place_[index];
 }
 
 Result<FrameComparison> compare_copy(const FrameCopy& copy, const RamState& after,

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -55,7 +56,8 @@ class FrameCopy {
     [[nodiscard]] const std::byte* page(std::size_t index) const;
 
   private:
-    std::vector<std::byte> data_;
+    std::unique_ptr<std::byte[]> data_;
+    std::uint64_t room_ = 0;            // bytes of data_
     std::vector<std::uint64_t> place_;  // of each frame in data_; kZero: it was zero
     std::uint64_t used_ = 0;            // of data_
 };
