@@ -231,24 +231,32 @@ def judge_trace(
     kernel: jj.Kernel, release: str, trace: JumpTrace, scenario: jj.Scenario, life: int = 0
 ) -> Check:
     check = Check(CHECK, ORACLE, True, compared=len(trace.steps))
-    judgements = [jj.judge(kernel, scenario, trace.kernel)]
+    parts = [(trace.kernel, jj.judge(kernel, scenario, trace.kernel))]
     if trace.entered_machine:
-        judgements.append(jj.judge_machine(kernel, scenario.branch, trace.machine))
-    for judgement in judgements:
+        parts.append((trace.machine, jj.judge_machine(kernel, scenario.branch, trace.machine)))
+    for part, judgement in parts:
         if judgement.outcome != "match" or judgement.violations:
-            check.findings.append(_finding(judgement, scenario, release, life))
+            stage = scenario.failing or _parted_at(judgement, part)
+            check.findings.append(_finding(judgement, stage, release, life))
     check.findings += _not_alone(trace, life)
     check.passed = not check.findings
     check.detail = f"{len(trace.steps)} steps" if check.passed else check.findings[0].message
     return check
 
 
-def _finding(judgement: jj.Judgement, scenario: jj.Scenario, release: str, life: int) -> Finding:
-    """Its stage: the step that was made to fail, whose way out is wrong, or where the ways part."""
+def _parted_at(judgement: jj.Judgement, trace: jj.Trace) -> str:
+    """The step where the trace parts from the model: the missing one, or the one that is wrong."""
     parted = judgement.divergence
-    stage = scenario.failing or ""
-    if parted is not None and not stage:
-        stage = (parted.expected or parted.found).split(" ")[0]
+    if parted is None:
+        return ""
+    if parted.kind.startswith("wrong") and parted.position < len(trace):
+        return trace.steps[parted.position].step
+    return (parted.expected or parted.found).split(" ")[0]
+
+
+def _finding(judgement: jj.Judgement, stage: str, release: str, life: int) -> Finding:
+    """``stage``: the step that was made to fail, whose way out is wrong, or where the ways part."""
+    parted = judgement.divergence
     words = []
     if judgement.outcome == "known-fault":
         known = "known" if judgement.faults_known_here else "which should not have it"
