@@ -14,6 +14,9 @@ from kernel.debian import Package
 from kernel.errors import PackageError, PatchError
 from kernel.progress import Progress
 
+# No fuzz: nothing may land off its place.
+PATCH = ("patch", "-p1", "--fuzz=0", "--batch", "--forward")
+
 
 def patch_digest(patches: Sequence[Path]) -> str:
     """Hex digest over order and contents of ``patches``: what they change, not what they say."""
@@ -126,9 +129,9 @@ def unpack(package: Package, tree: Path, progress: Progress) -> None:
 
 
 def apply_series(tree: Path, patches: Sequence[Path]) -> None:
-    """Applies ``patches`` in order with `patch -p1`, no fuzz: nothing may land off its place."""
+    """Applies ``patches`` in order. Raises PatchError that names the one that does not apply."""
     for number, patch in enumerate(patches, 1):
-        command = ["patch", "-p1", "--fuzz=0", "--batch", "--forward", f"--input={patch}"]
+        command = [*PATCH, f"--input={patch}"]
         try:
             done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
         except FileNotFoundError as error:

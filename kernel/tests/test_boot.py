@@ -15,6 +15,11 @@ import pytest
 from kernel import KernelUnderTest, build, extract, fetch_package, host_suite, load
 from kernel.catalogue import Row
 
+# Stock kernels and flavours are for `jumpback test --all`.
+ROWS = [
+    pytest.param(row, id=row.name, marks=[pytest.mark.full] if row.flavour else [])
+    for row in load()
+]
 BOOT_LIMIT = 90  # seconds; about 3 on an idle machine
 QEMU = {"x86_64": "qemu-system-x86_64", "i386": "qemu-system-i386"}
 INIT = """\
@@ -94,7 +99,7 @@ def boot(kernel: KernelUnderTest, initrd: Path, folder: Path) -> tuple[str, str]
 @pytest.mark.boots
 @pytest.mark.network
 @pytest.mark.timeout(1800)  # a kernel that is not in the cache is built first
-@pytest.mark.parametrize("row", load(), ids=[row.name for row in load()])
+@pytest.mark.parametrize("row", ROWS)
 def test_boots_with_hibernation_and_two_serial_ports(row: Row, tmp_path: Path) -> None:
     kernel = build(row)
     console, answer = boot(kernel, initramfs(row.arch, tmp_path), tmp_path)
