@@ -17,8 +17,6 @@ from harness.agent import Agent
 from harness.agent_state import AttemptResult
 from harness.context import RunContext
 from harness.guest_link import GuestLink
-
-
 from harness.jump.departure import Departure
 from harness.jump.loader import Loaded, load_kernel, load_way_back
 from harness.jump.options import JumpOptions, command_line, limit
@@ -26,6 +24,7 @@ from harness.jump.proof import JumpProof
 from harness.jump.side import Side
 from harness.kexec.guest_view import GuestView
 from harness.machine import GuestSaid, Life
+from harness.oracles.jump_interrupts import InterruptProof
 from harness.oracles.jump_trace import TraceRecorder
 from harness.oracles.liveness import LivenessChecks, Planted, plant
 from harness.results import Check, Finding
@@ -47,6 +46,7 @@ class Kernel:
     attempt: str = ""  # its jump that has not come back
     departure: Departure | None = None  # of that jump
     trace: TraceRecorder | None = None
+    interrupts: InterruptProof | None = None  # of that jump
     planted: Planted | None = None
     jumps: int = 0
 
@@ -193,12 +193,17 @@ class Travel:
             with self.link.asking() as agent:
                 origin.attempt = agent.jump()
             origin.jumps += 1
+            origin.interrupts = InterruptProof(self.context, self.life, origin.side)
+            origin.interrupts.run_to_suspend()
+            origin.interrupts.before_suspend()
             self.proof.cycle = self.jumps
             self.proof.at_stop = lambda what: _AT.get(what, _no_moment)(at)()
             origin.departure = self.proof.depart(origin.side)
+            origin.interrupts.at_departure()
             at.departed()
         with self.stage("callee-entry", note=note):
             self.proof.enter(origin.departure)
+            origin.interrupts.at_entry()
             if origin.trace is not None:
                 origin.trace.pause()  # the rest of it comes when somebody jumps back
         result = None
@@ -216,6 +221,9 @@ class Travel:
                 if target.trace is not None:
                     target.trace.start()
             with self.stage("resume", note=target.role):
+                assert target.interrupts is not None
+                target.interrupts.run_to_resumed()
+                target.interrupts.after_resume()
                 self.life.resume()
                 with self.link.asking() as agent:
                     result = agent.wait_jumped(target.attempt, self.life.remaining())
