@@ -87,12 +87,9 @@ class CallChecks:
         yield "entry taken", entry_of_call(site.payload.kind.name, site.call), record.entry
         want = worked_page(site.seed, nonce, site.call)
         got = site.read(site.symbol("worked"), PAGE)
-        for at in range(0, PAGE, 4):
-            if want[at : at + 4] != got[at : at + 4] or at == 0:
-                words = [int.from_bytes(data[at : at + 4], "little") for data in (want, got)]
-                yield f"word {at // 4} of the page it computes", words[0], words[1]
-                if at:
-                    break
+        at = next((i for i in range(0, PAGE, 4) if want[i : i + 4] != got[i : i + 4]), 0)
+        words = [int.from_bytes(data[at : at + 4], "little") for data in (want, got)]
+        yield f"word {at // 4} of the page it computes", words[0], words[1]
         total = int.from_bytes(want[-4:], "little")
         yield "sum", total, record.sum
         yield "byte of CMOS, read by the payload", total & 0xFF, record.cmos

@@ -31,6 +31,7 @@ from harness.kexec.session import UNLOAD
 from harness.machine import GuestSaid, Life, MachineConfig
 from harness.machine.interrupts import InterruptControllers
 from harness.oracles.interrupts import check_interrupts
+from harness.oracles.jump_interrupts import InterruptProof
 from harness.oracles.jump_trace import TraceRecorder
 from harness.oracles.liveness import (
     COUNTER,
@@ -83,6 +84,7 @@ class JumpCallStory:
             memory_mib=context.options.memory_mib,
             cpus=context.options.cpus,
             accelerator=context.accelerator,
+            extra_args=() if self._options.acpi else _one_cpu_a_socket(context.options.cpus),
         )
         run_story(context, config, self._tell, self._done)
 
@@ -187,6 +189,7 @@ class JumpCallStory:
         note = f"{site.payload.kind.name} {site.call}"
         checks = CallChecks(site)
         trace = TraceRecorder(life, context.symbols, side.arch, side.release)
+        interrupts = InterruptProof(context, life, side)
         self._calls += 1
         with self._stage("departure", note):
             proof.arm(side)
@@ -194,9 +197,13 @@ class JumpCallStory:
             context.reached_target()
             with self._link.asking() as agent:
                 attempt = agent.jump()
+            interrupts.run_to_suspend()
+            interrupts.before_suspend()
             site.departure = departure = proof.depart(side)
+            interrupts.at_departure()
         with self._stage("callee-entry", note):
             proof.enter(departure)
+            interrupts.at_entry()
             site.entered = life.registers(departure.cpu)
             site.stack = self._stack(site)
             trace.pause()
@@ -211,6 +218,9 @@ class JumpCallStory:
             proof.arrive(departure)
             trace.start()
             tamper.at_return(site)
+            interrupts.run_to_resumed()
+            if not interrupts.after_resume().passed:
+                return None  # without its interrupts A may never say a word
             life.resume()
             life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "jumped")
             with self._link.asking() as agent:
@@ -278,6 +288,11 @@ class JumpCallStory:
         limit = LIMITS[kind] * self._context.options.time_scale
         with self._life.stage(f"{kind} {note}".strip(), limit):
             yield
+
+
+def _one_cpu_a_socket(cpus: int) -> tuple[str, ...]:
+    """Without ACPI the kernel finds CPUs by the BIOS's MP table, which has one of each socket."""
+    return ("-smp", f"cpus={cpus},sockets={cpus},cores=1,threads=1")
 
 
 def _without_bios(life: Life) -> relocation.Frames:
