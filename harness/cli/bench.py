@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from harness.bench import cycle, kimage, native, relocation
+from harness.bench import cycle, jump, kimage, native, relocation
 from harness.bench.figures import Figure
 from harness.progress import Progress
 
-PARTS = ("compare", "read", "capture", "relocate", "lists", "cycle", "memory")
+PARTS = ("compare", "read", "capture", "relocate", "lists", "cycle", "memory", "snapshot")
 _NATIVE = {"compare", "read", "capture", "relocate", "lists"}
 
 
@@ -34,7 +34,7 @@ _NATIVE = {"compare", "read", "capture", "relocate", "lists"}
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="How often bare and verified cycles take turns.",
+    help="How often bare and verified cycles, boots and restores take turns.",
 )
 @click.option(
     "--cycles",
@@ -68,6 +68,7 @@ def bench_command(
       lists     building page lists up to 16 GiB, reading them against plain reads
       cycle     a verified cycle against the bare QEMU commands
       memory    the rig's own memory over many cycles
+      snapshot  a guest up to its agent's answer, restored against booted
 
     A missed aim is shown and does not fail: hosts differ. Run it on a quiet machine.
     """
@@ -98,8 +99,10 @@ def bench_command(
                     kimage.plot(series, plot)
             elif part == "cycle":
                 figures.append(cycle.verified_cycle(pairs, 256, progress.note))
-            else:
+            elif part == "memory":
                 figures.append(cycle.flat_memory(cycles))
+            else:
+                figures += jump.snapshot(pairs, 256, progress.note)
         progress.done()
     if as_json:
         rows = [{**asdict(f), "aim": f.aim.value, "reached": f.reached} for f in figures]
