@@ -90,13 +90,19 @@ def read_core(agent: Agent, pfns: Sequence[int]) -> dict[int, bytes]:
     return {int(row[1]): bytes.fromhex(row[2]) for row in rows if len(row) == 3}
 
 
-def _run(agent: Agent, words: list[str]) -> dict[str, int]:
-    pairs = (line.split() for line in _output(agent, words).splitlines())
+def run_tool(agent: Agent, words: list[str], limit: float) -> dict[str, int]:
+    """The guest's program with these words: what it says, a name and a number a line. ``limit``:
+    seconds of the guest. Raises GuestBroken."""
+    return _run(agent, [GUEST_PATH, *words], limit)
+
+
+def _run(agent: Agent, words: list[str], limit: float = 60) -> dict[str, int]:
+    pairs = (line.split() for line in _output(agent, words, limit).splitlines())
     return {pair[0]: int(pair[1], 0) for pair in pairs if len(pair) == 2}
 
 
-def _output(agent: Agent, words: list[str]) -> str:
-    done = agent.run(f"exec {shlex.join(words)}", timeout=60)
+def _output(agent: Agent, words: list[str], limit: float = 60) -> str:
+    done = agent.run(f"exec {shlex.join(words)}", timeout=limit)
     if not done.good:
         how = f"exit status {done.exit}" if done.signal is None else f"signal {done.signal}"
         raise GuestBroken(f"jb-jump {words[1]}: {how}: {done.text[-400:].strip()}")
