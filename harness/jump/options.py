@@ -23,6 +23,8 @@ LIMITS = {
     "resume": 60.0,
     "check": 60.0,
     "save": 120.0,
+    "change": 30.0,
+    "tools": 120.0,
 }
 
 
