@@ -132,9 +132,8 @@ class Snapshot:
     def _keep_ram(self, life: Life) -> None:
         """Undoes what QEMU's start wrote to RAM: its reset, which comes before the load of the
         devices, copies an ELF kernel there (hw/core/loader.c, rom_reset); of a bzImage nothing."""
-        if fingerprint(life.ram.fd) != self.sums[RAM]:
-            with (self.folder / RAM).open("rb") as file:
-                copy_differences(file.fileno(), life.ram.fd)
+        with (self.folder / RAM).open("rb") as file:
+            copy_differences(file.fileno(), life.ram.fd)
 
     def _check(self, name: str) -> None:
         with (self.folder / name).open("rb") as file:

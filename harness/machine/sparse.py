@@ -22,7 +22,7 @@ def copy_sparse(source: int, target: int) -> str:
 
 def copy_differences(source: int, target: int) -> None:
     """Makes ``target`` read as ``source``, of the same size; writes what differs alone."""
-    for offset in range(0, os.fstat(source).st_size, BLOCK):
+    for offset in sorted({*_blocks(source), *_blocks(target)}):
         wanted = os.pread(source, BLOCK, offset)
         if os.pread(target, BLOCK, offset) != wanted:
             _write(target, wanted, offset)
