@@ -23,6 +23,7 @@ _GPR = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 _SELECTORS = ("cs", "ds", "es", "ss", "fs", "gs")
 # GDT_SIZE - 1: GDT_ENTRIES descriptors, arch/x86/include/asm/segment.h.
 _GDT_LIMIT = {"x86_64": 16 * 8 - 1, "i386": 32 * 8 - 1}
+_PUSHED = 64  # bytes, at most: seven registers and flags of relocate_kernel
 _PAGE_LIST_WORDS = 4  # page_list of x86_64 up to 6.13: control (PA, VA), table, swap
 
 
@@ -146,6 +147,7 @@ class Departure:
     list_problem: str  # empty, or what is wrong with the page list
     places: relocation.Places
     table_pages: list[int]
+    stack_below: list[relocation.Allowance]  # pushes that reach the page below the stack pointer's
     return_address: int  # of the call in machine_kexec()
     saved_gdt: tuple[int, int]  # base, limit: what save_processor_state() keeps
     gdt_kept: bool  # it stands in saved_context
@@ -248,6 +250,7 @@ def read_departure(
         list_problem=decoded.get("message", ""),
         places=walker.places(stack.gpa),
         table_pages=walker.table_pages(),
+        stack_below=walker.stack_below(),
         return_address=_word(ram, stack.gpa, side.word),
         saved_gdt=saved_gdt,
         gdt_kept=_gdt_in_saved_context(side, saved_gdt),
@@ -310,6 +313,14 @@ class _Walker:
         for address in (stops.departure, stops.mapped, control, self._arguments.start):
             pages.update(self._made.walk(address).tables)
         return sorted(pages)
+
+    def stack_below(self) -> list[relocation.Allowance]:
+        pointer = self._registers.sp
+        used = pointer % PAGE
+        if used >= _PUSHED:
+            return []
+        below = self.own.walk(pointer - used - _PUSHED).gpa
+        return [] if below is None else [relocation.Allowance("caller-stack", below, _PUSHED)]
 
     def unmapped(self, destinations: list[int], list_pages: list[int]) -> list[tuple[str, int]]:
         """What relocate_kernel reaches by its physical address has to be mapped there. One address

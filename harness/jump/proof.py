@@ -71,14 +71,14 @@ class JumpProof:
         self.failed = False  # some check has
         # For faults: called with the stop's name before anything is looked at there.
         self.at_stop: Callable[[str], None] = _nothing
-        self._memory = JumpMemory(life, context.folder)
+        self.memory = JumpMemory(life, context.folder)
         self._copies: dict[str, relocation.FrameCopy] = {}  # by role: memory is taken once
         self._departures = 0
         self._armed: int | None = None
         self._stop: _Stop | None = None  # where the machine stands, if it has not moved since
 
     def close(self) -> None:
-        self._memory.close()
+        self.memory.close()
 
     def arm(self, side: Side) -> None:
         """Sets the breakpoint of ``side``'s P0. It must run, its image must be loaded."""
@@ -86,7 +86,7 @@ class JumpProof:
             address = self._stops(side).departure
             self._life.add_breakpoint(address, AT_DEPARTURE)
         self._armed = address
-        self._memory.prepare()
+        self.memory.prepare()
 
     def depart(self, side: Side) -> Departure:
         """To P0. The kernel must be on its way there, or about to be told to."""
@@ -97,10 +97,10 @@ class JumpProof:
         registers = self._run_to(address, DEPARTURE, AT_DEPARTURE, armed=True)
         self._departures += 1
         controllers = self._life.interrupt_controllers()
-        capture = self._memory.capture()
+        capture = self.memory.capture()
         try:
             departure = read_departure(
-                side, self._departures, registers, controllers, capture, self._memory.regions
+                side, self._departures, registers, controllers, capture, self.memory.regions
             )
         except BadKimage as error:
             raise self._no_image(side, error) from error
@@ -113,7 +113,7 @@ class JumpProof:
         """To P1, the callee's first instruction."""
         start = departure.arguments.start
         registers = self._run_to(start, CALLEE_ENTRY, AT_ENTRY)
-        now = self._memory.now()
+        now = self.memory.now()
         self._record([self._checks(departure).at_entry(now)])
         self._record([self._cpu(departure).at_entry(registers, now)])
         word = departure.side.word
@@ -127,7 +127,7 @@ class JumpProof:
             self._run_to(point, CALLEE, AT_RETURN_POINT, only_kernel=True)
         assert self._stop is not None
         departure.callee = self._stop.registers
-        self._record(self._checks(departure).at_return_point(self._memory.now()))
+        self._record(self._checks(departure).at_return_point(self.memory.now()))
 
     def arrive(self, departure: Departure) -> None:
         """To P3, and on to the instruction behind the call in machine_kexec(). Closes it."""
@@ -135,7 +135,7 @@ class JumpProof:
         assert callee is not None, "reenter comes first"
         word, free = self._reentry_word(departure, callee)
         self._run_to(departure.stops.mapped, RETURN, AT_RETURN)
-        self._record(self._checks(departure).at_return(self._memory.now()))
+        self._record(self._checks(departure).at_return(self.memory.now()))
         registers = self._run_to(departure.return_address, RETURN, BACK_IN_C)
         self._record([self._cpu(departure).at_return(registers, word, free)])
         departure.close()

@@ -8,6 +8,7 @@ is named byte by byte by the model (model/relocate/frame.h).
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -85,13 +86,8 @@ class MemoryChecks:
         began = time.monotonic()
         check = self._check(f"memory at the callee's entry is {self._role}'s, pages swapped")
         # The kernel's stack and its own page tables may lie in a destination.
-        allowed = departure.moves.follow(
-            departure.side.kernel.allowances(departure.places, "there", len(departure.moves) > 0)
-        )
-        found = relocation.compare_swapped(
-            departure.memory, now, departure.moves, allowed=allowed, limit=LISTED
-        )
-        self._judge(check, CALLEE_ENTRY, found, allowed, swapped=True)
+        allowed = departure.moves.follow(self._allowed(len(departure.moves) > 0))
+        self._compare(check, CALLEE_ENTRY, now, departure.moves, relocation.Frames(), allowed)
         departure.control_at_entry = now.read(departure.arguments.control_page, PAGE)
         check.seconds = time.monotonic() - began
         return check
@@ -102,18 +98,12 @@ class MemoryChecks:
         departure = self._departure
         began = time.monotonic()
         check = self._check(f"{self._role}'s memory was left alone by the callee")
-        allowed = departure.moves.follow(self._allowed_after_callee())
-        found = relocation.compare_swapped(
-            departure.memory,
-            now,
-            departure.moves,
-            left_out=departure.destinations | self._not_owned(now),
-            allowed=allowed,
-            limit=LISTED,
-        )
-        self._judge(check, CALLEE, found, allowed, swapped=True)
+        allowed = departure.moves.follow(self._allowed(True))
+        left_out = departure.destinations | self._not_owned(now)
+        self._compare(check, CALLEE, now, departure.moves, left_out, allowed)
         control = self._control_page(now)
-        departure.left.take(now, departure.moves)
+        with contextlib.suppress(relocation.RelocationError):  # not RAM: the check has told
+            departure.left.take(now, departure.moves)
         check.seconds = time.monotonic() - began
         return [check, control]
 
@@ -152,31 +142,31 @@ class MemoryChecks:
         departure = self._departure
         began = time.monotonic()
         check = self._check(f"memory at {self._role}'s return is that of its departure")
-        allowed = self._allowed_after_callee()
+        allowed = self._allowed(True)
         allowed += departure.side.kernel.allowances(departure.places, "back", True)
-        found = relocation.compare_swapped(
-            departure.memory,
-            now,
-            relocation.Moves(),
-            left_out=departure.moves.sources | self._not_owned(now),
-            allowed=allowed,
-            limit=LISTED,
-        )
-        self._judge(check, RETURN, found, allowed)
+        left_out = departure.moves.sources | self._not_owned(now)
+        self._compare(check, RETURN, now, relocation.Moves(), left_out, allowed)
         check.seconds = time.monotonic() - began
         began = time.monotonic()
         image = self._check("the image's source pages hold what the callee left")
         stack = departure.moves.follow(self._callee_stack())
-        copied = relocation.compare_copy(
-            departure.left, now, departure.moves, allowed=stack, limit=LISTED
-        )
-        self._judge(image, RETURN, copied, stack)
+        try:
+            copied = relocation.compare_copy(
+                departure.left, now, departure.moves, allowed=stack, limit=LISTED
+            )
+        except relocation.RelocationError as error:
+            self._add(image, RETURN, str(error), departure.arguments.head & ~0xFFF)
+        else:
+            self._judge(image, RETURN, copied, stack)
         image.seconds = time.monotonic() - began
         return [check, image]
 
-    def _allowed_after_callee(self) -> list[relocation.Allowance]:
-        """Its stack is the swap page, all of it, whether or not pages were moved through it."""
-        return self._departure.side.kernel.allowances(self._departure.places, "there", True)
+    def _allowed(self, moved_pages: bool) -> list[relocation.Allowance]:
+        """By the way there. ``moved_pages``: through the swap page; a callee, too, may write all of
+        that, as its stack begins at the top of it."""
+        departure = self._departure
+        allowed = departure.side.kernel.allowances(departure.places, "there", moved_pages)
+        return allowed + departure.stack_below
 
     def _callee_stack(self) -> list[relocation.Allowance]:
         """i386's way back calls the next instruction to learn where it is (relocate_kernel_32.S),
@@ -194,6 +184,31 @@ class MemoryChecks:
 
     def _check(self, name: str) -> Check:
         return Check(name, MEMORY_ORACLE, True, cycle=self._cycle)
+
+    def _compare(
+        self,
+        check: Check,
+        stage: str,
+        now: relocation.Ram,
+        moves: relocation.Moves,
+        left_out: relocation.Frames,
+        allowed: list[relocation.Allowance],
+    ) -> None:
+        """With the capture at the departure; ``moves``: those that have been made since."""
+        try:
+            found = relocation.compare_swapped(
+                self._departure.memory,
+                now,
+                moves,
+                left_out=left_out,
+                allowed=allowed,
+                limit=LISTED,
+            )
+        except relocation.RelocationError as error:
+            # A list that moves a page twice, or one that is not RAM: nobody can say what to expect.
+            self._add(check, stage, str(error), self._departure.arguments.head & ~0xFFF)
+            return
+        self._judge(check, stage, found, allowed, swapped=len(moves) > 0)
 
     def _judge(
         self,
