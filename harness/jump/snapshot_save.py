@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`jb-jump save` in B: A's memory image onto a disk (fixtures/jump/save.c)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from harness.agent import Agent
+from harness.jump.departure import Departure
+from harness.jump.loader import run_tool
+from harness.jump.relocate_code import CODE_MAX, RelocateCode
+
+# The list's head among the words that relocate_kernel saves behind its code up to 6.13, and on
+# i386: CP_PA_BACKUP_PAGES_MAP, arch/x86/kernel/relocate_kernel_{32,64}.S.
+_MAP = {"x86_64": 0x30, "i386": 0x1C}
+_RAM = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : System RAM$", re.M)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """As the tool says."""
+
+    pages: int
+    moved: int  # that stood elsewhere
+    left_out: int
+    stretches: int
+    written: int  # bytes
+
+
+def map_word(departure: Departure) -> int:
+    """Where A's control page keeps the head of its page list: the "backup pages map"."""
+    side = departure.side
+    if not side.kernel.saved_words_in_data:
+        return departure.arguments.control_page + CODE_MAX + _MAP[side.arch]
+    code = RelocateCode(side.symbols, True)
+    return departure.arguments.control_page + code.offset("pa_backup_pages_map")
+
+
+def save(agent: Agent, device: str, word: int, limit: float, *, ignore_map: bool) -> Saved:
+    """The device must read as zeros. Raises GuestBroken."""
+    words = ["save", "--device", device, "--map", hex(word), "--zeroed"]
+    said = run_tool(agent, [*words, *(["--no-map"] if ignore_map else [])], limit)
+    return Saved(**{key: said[key] for key in Saved.__dataclass_fields__})
+
+
+def system_ram(agent: Agent) -> list[tuple[int, int]]:
+    """First and last byte of each range, of the kernel that runs."""
+    text = agent.run("cat /proc/iomem").text
+    return [(int(first, 16), int(last, 16)) for first, last in _RAM.findall(text)]
