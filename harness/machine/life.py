@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.errors import GuestHang, GuestPanic, InfraError, JumpbackError, LostMachine
 from harness.machine.breakpoints import BreakpointSpec, Condition
@@ -47,10 +48,15 @@ class Past:
 
     console: bytes  # the log, complete
     reported: tuple[int, int] | None  # CPU's thread and address of a breakpoint that it stands at
+    memo: dict[str, Any]
 
 
 class Life:
-    """Made by ``Machine.new_life``. ``symbolize`` turns a guest address into "name+0x12"."""
+    """Made by ``Machine.new_life``. ``symbolize`` turns a guest address into "name+0x12".
+
+    ``memo``: what else somebody wants to know again of a guest that is restored (addresses, nonces);
+    all of it goes into JSON.
+    """
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class Life:
         self.config = config
         self.record = record
         self.folder = folder
+        self.memo: dict[str, Any] = {}
         self._origin = origin
         self._symbolize = symbolize
         self._log = EventLog()
@@ -309,12 +316,13 @@ class Life:
 
     def past(self) -> Past:
         """What else a life that goes on from here has to know."""
-        return Past(self._engine.console_bytes(), self._engine.breakpoints.reported)
+        return Past(self._engine.console_bytes(), self._engine.breakpoints.reported, self.memo)
 
     def take_past(self, past: Past) -> None:
         """The console's problems so far are this life's, too."""
         self._engine.replay_console(past.console)
         self._engine.breakpoints.reported = past.reported
+        self.memo = past.memo
         self.forget_past()
 
     def forget_past(self) -> None:

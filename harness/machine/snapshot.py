@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.errors import InfraError
 from harness.machine.config import MachineConfig
@@ -22,7 +23,7 @@ from harness.machine.events import RigDid
 from harness.machine.life import Life, Past
 from harness.machine.sparse import copy_differences, copy_sparse, fingerprint
 
-FORMAT = 1  # goes up with every change of what is in the folder
+FORMAT = 2  # goes up with every change of what is in the folder
 MANIFEST, RAM, DEVICES, CONSOLE = "snapshot", "ram", "devices", "console.log"
 
 
@@ -44,6 +45,7 @@ class Snapshot:
     saved_at: str  # ISO 8601, UTC
     seconds: float  # from the saved life's start until it was saved
     stop: list[int]  # thread and address of the breakpoint that it stands at; or empty
+    memo: dict[str, Any]  # Life.memo
     sums: dict[str, str]
 
     @classmethod
@@ -71,6 +73,7 @@ class Snapshot:
             saved_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             seconds=life.now() - record.start,
             stop=list(past.reported or ()),
+            memo=past.memo,
             sums=sums,
         )
         snapshot.write_manifest()
@@ -125,7 +128,8 @@ class Snapshot:
             devices.unlink()
         except OSError as error:
             raise SnapshotError(f"{self.name}: {error}") from error
-        life.take_past(Past(console, (self.stop[0], self.stop[1]) if self.stop else None))
+        stop = (self.stop[0], self.stop[1]) if self.stop else None
+        life.take_past(Past(console, stop, self.memo))
         text = f"restored the machine from {self.name}, saved {self.saved_at} in a life of role "
         life.tell(RigDid(life.now(), text + f"{self.role}, {self.seconds:.2f} s after its start"))
 

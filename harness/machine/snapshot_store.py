@@ -63,7 +63,9 @@ class SnapshotStore:
         else booted by ``boot``, saved, and as if it had been restored: see ``Life.forget_past``.
 
         ``boot`` gets a life that stands before its first instruction; it lets it run to the point
-        and there stand still. ``point``: a word for what ``boot`` does, to be changed with it.
+        and there stand still. What it has learnt on the way and others need, such as addresses and
+        random words, it leaves in ``life.memo``, where it stands after a restore, too.
+        ``point``: a word for what ``boot`` does, to be changed with it.
         ``nonce``: by default made from all that goes in, so that the next run finds it, too. As it
         was saved with the rest, all lives from one snapshot have one nonce.
         """

@@ -55,6 +55,7 @@ class Rig:
         self.boots += 1
         for _ in range(3):
             life.run_until_breakpoint(self.at("turn"), 20)
+        life.memo["turns"] = [1, "two", None]
 
 
 @contextlib.contextmanager

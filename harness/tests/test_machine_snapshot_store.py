@@ -38,6 +38,7 @@ def test_boots_once(make: Callable[..., Rig]) -> None:
         life = rig.store.life(rig.machine, "third turn", rig.boot)
         seen.append((life.registers(0), life.record.nonce, life.record.command_line))
         assert life.alive and not life.running
+        assert life.memo == {"turns": [1, "two", None]}
         life.run_until_breakpoint(rig.at("turn"), 20)
         assert rig.number(life, "counter") == 3
     assert rig.boots == 1 and rig.notes == []
