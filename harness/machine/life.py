@@ -54,7 +54,7 @@ class Past:
 class Life:
     """Made by ``Machine.new_life``. ``symbolize`` turns a guest address into "name+0x12".
 
-    ``memo``: what else somebody wants to know again of a guest that is restored (addresses, nonces);
+    ``memo``: what else is to be known again of a guest that is restored (addresses, random words);
     all of it goes into JSON.
     """
 
