@@ -41,9 +41,10 @@ class JumpMemory:
         )
 
     def prepare(self) -> None:
-        """Makes room for the next capture."""
+        """Makes room for the next capture, if none has left some."""
         assert self._pool is not None
-        self._pool.prepare(self._file)
+        if self._pool.free == 0:
+            self._pool.prepare(self._file)
 
     def capture(self) -> jumpback_vm.Capture:
         assert self._pool is not None
