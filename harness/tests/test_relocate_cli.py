@@ -168,23 +168,32 @@ def tally(**changes: Any) -> jr.Tally:
 
 
 @pytest.mark.parametrize(
-    ("found", "strict", "catalogued", "verdict"),
+    ("found", "strict", "catalogued", "fixed", "verdict"),
     [
-        (tally(), False, True, Verdict.PASS),
-        (tally(defects=[shown_defect(5)]), False, True, Verdict.XFAIL),
-        (tally(defects=[shown_defect(5)]), True, True, Verdict.FAIL),
-        (tally(defects=[shown_defect(0)]), False, True, Verdict.XPASS),
-        (tally(defects=[shown_defect(0)]), False, False, Verdict.PASS),
+        (tally(), False, True, "", Verdict.PASS),
+        (tally(defects=[shown_defect(5)]), False, True, "", Verdict.XFAIL),
+        (tally(defects=[shown_defect(5)]), False, True, "another", Verdict.XFAIL),
+        (tally(defects=[shown_defect(5)]), False, True, "gdt-not-reloaded", Verdict.FAIL),
+        (tally(defects=[shown_defect(5)]), True, True, "", Verdict.FAIL),
+        (tally(defects=[shown_defect(0)]), False, True, "", Verdict.XPASS),
+        (tally(defects=[shown_defect(0)]), False, True, "another", Verdict.XPASS),
+        (tally(defects=[shown_defect(0)]), False, True, "gdt-not-reloaded", Verdict.PASS),
+        (tally(defects=[shown_defect(0)]), False, False, "", Verdict.PASS),
         (
             tally(failed=1, failures=[{"case": 3, "findings": [finding()]}]),
             False,
             True,
+            "",
             Verdict.FAIL,
         ),
     ],
 )
-def test_verdict(found: jr.Tally, strict: bool, catalogued: bool, verdict: Verdict) -> None:
-    judged, reason = cases.judge(found, strict=strict, catalogued=catalogued)
+def test_verdict(
+    found: jr.Tally, strict: bool, catalogued: bool, fixed: str, verdict: Verdict
+) -> None:
+    judged, reason = cases.judge(
+        found, strict=strict, catalogued=catalogued, fixed=frozenset({fixed})
+    )
     assert judged is verdict
     assert reason
 

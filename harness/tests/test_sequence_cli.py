@@ -126,6 +126,10 @@ def test_a_known_fault_that_does_not_show() -> None:
     assert verdict is Verdict.XPASS
     assert reason.startswith("the 2008-2025 unwinding bug (B4) did not show, though 6.1.192")
     assert overall("6.1.192-jumpback", [], catalogued=False)[0] is Verdict.PASS
+    mended = frozenset({"unwinding-label"})
+    assert overall("6.1.192-jumpback", [], catalogued=True, fixed=mended)[0] is Verdict.PASS
+    other = frozenset({"no-reentry-slot"})
+    assert overall("6.1.192-jumpback", [], catalogued=True, fixed=other)[0] is Verdict.XPASS
     assert overall("7.2.13-jumpback", [], catalogued=True)[0] is Verdict.PASS
 
 
