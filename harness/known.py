@@ -9,6 +9,7 @@ harness/tests/test_known.py holds them to each other.
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,18 @@ from harness.errors import InfraError
 from harness.results import Check, KnownDefect
 
 Release = tuple[int, int]
-# By the scenario's own options, whether a run of it has to show the defect.
-When = Callable[[Mapping[str, Any]], bool]
+
+
+class Meets(enum.Enum):
+    """Whether a run shows a defect that its kernel has."""
+
+    NEVER = "what it does has nothing to do with it, and is not explained by it"
+    MAY = "it can show, and need not"
+    MUST = "it has to show"
+
+
+# By the scenario's own options.
+When = Callable[[Mapping[str, Any]], Meets]
 
 PAGES = "docs/findings"
 LIFE = "life"  # the oracle that tells how a life ended; a death that ends the run counts as its
@@ -102,18 +113,24 @@ def _dotted(release: Release) -> str:
     return ".".join(map(str, release))
 
 
-def untampered(chosen: Mapping[str, Any]) -> bool:
+def untampered(chosen: Mapping[str, Any]) -> Meets:
     """A fault that the rig puts in may keep a run from getting to the defect."""
-    return not chosen.get("tamper")
+    return Meets.MAY if chosen.get("tamper") else Meets.MUST
 
 
-def may(_: Mapping[str, Any]) -> bool:
-    """It can show there, and need not."""
-    return False
+def _suspend_fails(chosen: Mapping[str, Any]) -> Meets:
+    met = chosen.get("step") in ("all", "suspend-devices")
+    return untampered(chosen) if met else Meets.NEVER
 
 
-def _suspend_fails(chosen: Mapping[str, Any]) -> bool:
-    return chosen.get("step") in ("all", "suspend-devices") and untampered(chosen)
+def _plain_return(chosen: Mapping[str, Any]) -> Meets:
+    """Other payloads may show it, too."""
+    return untampered(chosen) if chosen.get("payload") in ("all", "plain") else Meets.MAY
+
+
+def _direction_flag(chosen: Mapping[str, Any]) -> Meets:
+    met = chosen.get("payload") == "direction-flag"
+    return untampered(chosen) if met else Meets.NEVER
 
 
 # What comes of it: the machine does not get back to C, or not far in it.
@@ -144,8 +161,24 @@ KNOWN: tuple[Defect, ...] = (
         signs=(
             Sign("^jump-memory$", "departure$", r"^image->start \S+ is not mapped"),
             *_DIES,
+            # From 6.16 on a debug IDT catches the fault, and the CPU halts there.
+            Sign("^jump-cpu$", "^return$", "was not reached: .*took longer than", follows=True),
+            Sign("^life$", "^return", "took longer than its limit", follows=True),
         ),
         scenarios={"jump-kernel": untampered, "jump-pingpong": untampered},
+        fatal=True,
+    ),
+    Defect(
+        id="direction-flag",
+        summary="the way back runs with the callee's direction flag",
+        stands={"x86_64": Stand((2, 6)), "i386": Stand((2, 6))},
+        signs=(
+            Sign("^jump-memory$", "^return$", "^page differs at "),
+            Sign("^jump-cpu$", "^return$", "^virtual_mapped .* was not reached: "),
+            *_DIES,
+            Sign("^life$", "^return", "took longer than its limit", follows=True),
+        ),
+        scenarios={"jump-call": _direction_flag},
         fatal=True,
     ),
     Defect(
@@ -168,8 +201,11 @@ KNOWN: tuple[Defect, ...] = (
         id="no-reentry-slot",
         summary="the callee's stack has no slot for the re-entry word",
         stands={"x86_64": Stand((2, 6), (6, 14)), "i386": Stand((2, 6))},
-        signs=(Sign("^jump-(cpu|memory)$", "", r"known defect .*/no-reentry-slot\.md"),),
-        scenarios={"jump-call": may, "jump-fail-step": untampered},
+        signs=(
+            Sign("^jump-(cpu|memory)$", "", r"known defect .*/no-reentry-slot\.md"),
+            Sign("^payload$", "^return$", "the entry of the next call: expected", follows=True),
+        ),
+        scenarios={"jump-call": _plain_return, "jump-fail-step": untampered},
     ),
 )
 
@@ -244,15 +280,15 @@ def applied(
     chosen: Mapping[str, Any],
 ) -> Applied:
     """``fixed``: what the kernel's own patches mend, by the names of the pages."""
-    here = [
-        defect
-        for defect in KNOWN
-        if scenario in defect.scenarios
-        and defect.id not in fixed
-        and defect.stands_in(release, arch)
-    ]
-    must = frozenset(defect.id for defect in here if defect.scenarios[scenario](chosen))
-    return Applied(here, must)
+    here, must = [], set()
+    for defect in KNOWN:
+        if scenario not in defect.scenarios or defect.id in fixed:
+            continue
+        meets = defect.scenarios[scenario](chosen)
+        if meets is not Meets.NEVER and defect.stands_in(release, arch):
+            here.append(defect)
+            must |= {defect.id} if meets is Meets.MUST else set()
+    return Applied(here, frozenset(must))
 
 
 def symptoms_of(check: Check) -> list[Symptom]:

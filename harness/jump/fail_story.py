@@ -15,7 +15,7 @@ import jumpback_jump as jj
 
 from harness.agent_state import AttemptResult
 from harness.context import RunContext
-from harness.errors import InfraError
+from harness.errors import GuestBroken, InfraError
 from harness.guest_image import build_guest
 from harness.guest_link import GuestLink
 from harness.jump.fail_checks import FailChecks, look
@@ -110,14 +110,19 @@ class FailStory:
         context = self._context
         seed = context.random.getrandbits(32)
         with link.asking() as agent:
+            # Without ACPI a kernel may not know of the others: those that it has must stay.
+            cpus = sum(proof.alive for proof in agent.cpus())
+            if self._options.acpi and cpus != context.options.cpus:
+                raise GuestBroken(f"{cpus} of {context.options.cpus} CPUs run after the boot")
             planted = plant(
                 agent,
                 value=f"{context.random.getrandbits(64):016x}",
                 life_nonce=life.record.nonce,
-                cpus=context.options.cpus,
+                cpus=cpus,
                 seed=seed,
                 load="",
             )
+            context.result.properties["cpus_that_run"] = str(cpus)
             agent.start_disk(DISK, "/dev/vda", seed=seed, size=_DISK_BYTES)
             self._load(link)
         return planted

@@ -24,7 +24,7 @@ from harness.errors import (
     UsageError,
 )
 from harness.guest_image import GuestImage
-from harness.known import Defect, Sign, Stand
+from harness.known import Defect, Meets, Sign, Stand
 from harness.machine import UnexpectedEnd
 from harness.machine.events import TripleFault
 from harness.progress import Progress
@@ -171,7 +171,7 @@ def label(monkeypatch: pytest.MonkeyPatch) -> Defect:
             Sign("^devices$", "^suspend$", r"^\d+ stay suspended"),
             Sign("^life$", "", "silent", follows=True),
         ),
-        {"test-story": lambda chosen: bool(chosen["size"] == 3)},
+        {"test-story": lambda chosen: Meets.MUST if chosen["size"] == 3 else Meets.NEVER},
         fatal=True,
     )
     monkeypatch.setattr(known, "KNOWN", (defect,))
@@ -243,7 +243,7 @@ def test_a_defect_that_did_not_show_is_xpass(play: Callable[..., RunResult]) -> 
 def test_a_run_that_does_not_run_into_it_is_pass(
     play: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = replace(known.KNOWN[0], scenarios={"other-story": lambda _: True})
+    elsewhere = replace(known.KNOWN[0], scenarios={"other-story": lambda _: Meets.MUST})
     monkeypatch.setattr(known, "KNOWN", (elsewhere,))
     result = play(_story(_check(True)))
     assert (result.verdict, result.known_defects) == (Verdict.PASS, [])
