@@ -22,7 +22,7 @@ Proved from outside, beside all that jump-kernel proves of the jumps:
   - no page of A is missing but those that B itself was loaded into
   - virtual addresses are those of A's page tables, VMCOREINFO is A's
   - the two images differ where A's memory does, and a planted change is among it
-  - readelf, makedumpfile and crash open them, and find A's own log and release in it
+  - readelf and makedumpfile open them, and find A's own log and page structures in them
 """
 
 

@@ -17,7 +17,7 @@ from harness.jump.travel import Travel
 from harness.machine import Life
 from harness.oracles.vmcore import BadVmcore, Vmcore
 from harness.oracles.vmcore_change import Planted, Snapshot, compare_snapshots
-from harness.oracles.vmcore_checks import VmcoreChecks
+from harness.oracles.vmcore_checks import ORACLE, VmcoreChecks
 from harness.oracles.vmcore_tools import ToolChecks
 
 _DEVICES = ("/dev/vda", "/dev/vdb")  # of both kernels
@@ -68,9 +68,10 @@ class SnapshotStory:
             changed = self._change(travel)
             self._there_and_back(travel, 2, [kept, changed])
             travel.check_log()
-            progress.start("readelf, makedumpfile, crash", None)
-            with travel.stage("tools"):
+            progress.start("readelf, makedumpfile", None)
+            with travel.stage("tools"), travel.life.paused():
                 self._open_with_tools(travel)
+            self._summarize(travel)
         finally:
             self._snapshots.clear()
             travel.close()
@@ -137,13 +138,7 @@ class SnapshotStory:
         if tamper is not None:
             allowed = departure.side.kernel.allowances(departure.places, "there", True)
             tamper.saved(
-                SavedSite(
-                    self._context.random,
-                    self._disks[number - 1],
-                    self._disks[: number - 1],
-                    frozenset(allowance.gpa // PAGE for allowance in allowed),
-                    self._done,
-                )
+                self._site(number, frozenset(allowance.gpa // PAGE for allowance in allowed))
             )
 
     def _note(self, number: int, saved: Saved) -> None:
@@ -166,15 +161,30 @@ class SnapshotStory:
             else:
                 self._snapshots.append(Snapshot(core, departure.memory))
             if len(self._snapshots) == 2:
-                made += compare_snapshots(*self._snapshots, departure, planted, life)
+                first, second = self._snapshots
+                made += compare_snapshots(first, second, departure, planted, life)
         for check in made:
             self._context.record(check)
 
     def _open_with_tools(self, travel: Travel) -> None:
         context = self._context
-        tools = ToolChecks(
-            context.folder, context.kernel.arch, context.kernel.release, travel.life.record.index
-        )
+        tools = ToolChecks(context, travel.life.record.index)
         for number, snapshot in enumerate(self._snapshots, 1):
-            for check in tools.open(snapshot.core.path, number, travel.a.nonce):
+            if self._tamper and self._tamper.number == number:
+                self._tamper.opened(self._site(number))
+            for check in tools.open(snapshot.core, number, travel.a.nonce):
                 context.record(check)
+
+    def _site(self, number: int, avoid: frozenset[int] = frozenset()) -> SavedSite:
+        disks = self._disks
+        return SavedSite(
+            self._context.random, disks[number - 1], disks[: number - 1], avoid, self._done
+        )
+
+    def _summarize(self, travel: Travel) -> None:
+        result = self._context.result
+        compared = sum(check.compared for check in result.checks if check.oracle == ORACLE)
+        result.properties["proved"] = (
+            f"{travel.jumps} jumps, {len(self._snapshots)} snapshots, {compared} of their pages "
+            "and headers compared"
+        )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # names of faults are listed where native modules may not be 
 
 _PAGE = 4096
 _HEADER_SIZE, _PROGRAM_SIZE = 64, 56  # Elf64_Ehdr, Elf64_Phdr
+_NONCE = b"jumpback.life="
 _P_VADDR, _P_FILESZ = 16, 32  # in a program header
 
 
@@ -67,6 +68,7 @@ class SnapshotTamper:
     verdict: Verdict = Verdict.FAIL
     number: int = 1  # of the image that it is put into
     saved: Hook = _nothing
+    opened: Hook = _nothing  # it has been compared; other people's tools are about to read it
     ignore_map: bool = False
     skip: bool = False  # this image is not saved at all
 
@@ -110,7 +112,8 @@ def _program(site: SavedSite, field_at: int, change: int) -> int:
 
 
 def _move_address(site: SavedSite) -> None:
-    gpa = _program(site, _P_VADDR, _PAGE)
+    gpa = _program(site, _NONCE = b"jumpback.life="
+_P_VADDR, _PAGE)
     site.done.append(f"moved the virtual address of the stretch at {gpa:#x} by a page")
 
 
@@ -124,6 +127,17 @@ def _change_note(site: SavedSite) -> None:
         at = file.read(1 << 22).index(b"OSRELEASE=")
     site.write(at + len("OSRELEASE="), b"2")
     site.done.append("wrote another release into VMCOREINFO")
+
+
+def _change_log(site: SavedSite) -> None:
+    core = site.core()
+    found = 0
+    at = core.map.find(_NONCE)
+    while at >= 0:
+        site.write(at, _NONCE.upper())
+        found += 1
+        at = core.map.find(_NONCE, at + 1)
+    site.done.append(f"wrote over {found} of {_NONCE.decode()}")
 
 
 _ALL = (
@@ -145,6 +159,13 @@ _ALL = (
         "address-moved", "a program header's virtual address is a page off", saved=_move_address
     ),
     SnapshotTamper("page-lost", "a program header ends a page too early", saved=_lose_page),
+    SnapshotTamper(
+        "log-changed",
+        "A's nonce is written over wherever it stands in the image, before others read it",
+        oracle="vmcore-tools",
+        stage="tools",
+        opened=_change_log,
+    ),
     SnapshotTamper("note-changed", "VMCOREINFO names another release", saved=_change_note),
 )
 SNAPSHOT_TAMPERS = {tamper.name: tamper for tamper in _ALL}
