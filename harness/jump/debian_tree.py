@@ -27,7 +27,7 @@ _FOLDERS = {
 def debian_tree(
     packages: Sequence[str], arch: str, progress: Progress | None = None, cache: Cache | None = None
 ) -> Path:
-    """A folder with the contents of all ``packages`` of the host's suite. Raises GuestImageError."""
+    """A folder with the contents of all ``packages``. Raises GuestImageError."""
     cache, progress = cache or Cache(), progress or Silent()
     try:
         suite = debian.host_suite()

@@ -112,8 +112,7 @@ def _program(site: SavedSite, field_at: int, change: int) -> int:
 
 
 def _move_address(site: SavedSite) -> None:
-    gpa = _program(site, _NONCE = b"jumpback.life="
-_P_VADDR, _PAGE)
+    gpa = _program(site, _P_VADDR, _PAGE)
     site.done.append(f"moved the virtual address of the stretch at {gpa:#x} by a page")
 
 
