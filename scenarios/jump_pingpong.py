@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.context import RunContext
-from harness.jump.tampers import JUMP_TAMPERS
+from harness.jump.tampers import PINGPONG_TAMPERS
 from harness.scenario import Scenario, ScenarioOption
 from scenarios.jump_kernel import WINDOW_OPTIONS
 
@@ -37,7 +37,7 @@ def _run(context: RunContext, options: Mapping[str, Any]) -> None:
             acpi=options["acpi"] == "on",
             suspend_console=options["console"] == "suspended",
             switches=options["switches"],
-            tamper=JUMP_TAMPERS[options["tamper"]] if options["tamper"] else None,
+            tamper=PINGPONG_TAMPERS[options["tamper"]] if options["tamper"] else None,
         ),
     ).run()
 
@@ -47,7 +47,7 @@ SCENARIO = Scenario(
     summary="two kernels take turns by kexec jump, many times, every switch proved from outside",
     description=_DESCRIPTION,
     run=_run,
-    tampers=JUMP_TAMPERS,
+    tampers=PINGPONG_TAMPERS,
     options=(
         ScenarioOption("switches", "How often to switch after B has booted.", 100, minimum=1),
         *WINDOW_OPTIONS,
@@ -55,7 +55,7 @@ SCENARIO = Scenario(
             "tamper",
             "Put in this fault in the last switch, to see the rig find it.",
             "",
-            choices=("", *JUMP_TAMPERS),
+            choices=("", *PINGPONG_TAMPERS),
             metavar="NAME",
         ),
     ),

@@ -23,6 +23,15 @@ class CalleeChecks:
     def __init__(self, travel: Travel) -> None:
         self._travel = travel
 
+    def identity(self) -> None:
+        """It is B that runs, by the nonce on its command line."""
+        travel = self._travel
+        with travel.link.asking() as agent:
+            found = agent.hello().life
+        wanted = travel.running.nonce
+        problems = [] if found == wanted else [f"expected B's nonce {wanted}, found {found!r}"]
+        travel.fail_or_pass("B is the kernel that runs", "nonce", "callee", problems)
+
     def offered_entry(self) -> None:
         """B's command line names the place where A waits: what P2 will be."""
         travel = self._travel
@@ -38,7 +47,7 @@ class CalleeChecks:
         elif int(found.group(1), 16) != wanted:
             problems.append(f"kexec_jump_back_entry={found.group(1)}, A waits at {wanted:#x}")
         name = "B is offered the way back"
-        travel.fail_or_pass(name, "life", "callee-entry", problems)
+        travel.fail_or_pass(name, "callee", "callee-entry", problems)
 
     def memory_map(self) -> None:
         """B uses the window and nothing else."""
@@ -57,7 +66,7 @@ class CalleeChecks:
                 )
         if not ranges:
             problems.append("B's /proc/iomem shows no RAM")
-        travel.fail_or_pass("B keeps to its window", "life", "callee", problems)
+        travel.fail_or_pass("B keeps to its window", "callee", "callee", problems)
 
     def reads_memory(self) -> None:
         """Pages of A that B reads from /proc/vmcore are those of A at its last instruction."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.context import RunContext
 from harness.jump.callee_checks import CalleeChecks
 from harness.jump.options import JumpOptions
@@ -11,6 +13,10 @@ from harness.jump.site import JumpSite
 from harness.jump.tampers import JumpTamper
 from harness.jump.travel import Moments, Travel
 from harness.machine import Life
+
+
+def _quiet(_: JumpSite) -> None:
+    """This fault has had its moment, or will have it later."""
 
 
 class JumpKernelStory:
@@ -48,15 +54,13 @@ class JumpKernelStory:
         progress = self._context.progress
         checks = CalleeChecks(travel)
         progress.start("A to B", None)
-        result = travel.cross(
-            Moments(
-                departed=lambda: tamper.at_departure(site),
-                entering=lambda: tamper.at_entry(site),
-            )
-        )
+        # A fault of the way back is put in when A returns.
+        there = replace(tamper, at_return=_quiet, in_c=_quiet, returned=_quiet)
+        result = travel.cross(Moments.of(there, site))
         if first:
             progress.start("B looks at A", None)
             with travel.stage("look"):
+                checks.identity()
                 checks.offered_entry()
                 checks.memory_map()
                 checks.reads_memory()
@@ -69,14 +73,11 @@ class JumpKernelStory:
             with travel.stage("check", note="B"):
                 travel.check_running(travel.b)
                 checks.timer()
-        tamper.in_callee(site)
+        with travel.stage("callee", note="B runs"):
+            tamper.in_callee(site)
         progress.start("B to A", None)
-        result = travel.cross(
-            Moments(
-                departed=lambda: tamper.at_way_back(site),
-                arriving=lambda: tamper.at_return(site),
-            )
-        )
+        back = replace(tamper, at_entry=_quiet, entered=_quiet)
+        result = travel.cross(Moments.of(back, site))
         assert result is not None
         travel.check_result(travel.a, result)
         tamper.after_return(site)

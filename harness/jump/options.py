@@ -46,9 +46,10 @@ def command_line(context: RunContext, options: JumpOptions, *more: str) -> str:
     words += ["no_timer_check"]
     words += [] if options.acpi else ["acpi=off"]
     words += [context.options.append] if context.options.append else []
-    return " ".join([*words, *more])
+    return " ".join([*words, *filter(None, more)])
 
 
-def limit(context: RunContext, stage: str) -> float:
+def limit(context: RunContext, options: JumpOptions, stage: str) -> float:
     """Seconds that a stage may take."""
-    return LIMITS[stage] * context.options.time_scale
+    limits = options.tamper.limits if options.tamper is not None else {}
+    return limits.get(stage, LIMITS[stage]) * context.options.time_scale

@@ -77,12 +77,7 @@ class PingPongStory:
     def _switch(self, travel: Travel, site: JumpSite, number: int) -> None:
         tamper = self._tamper if number == self._options.switches else JumpTamper("", "")
         began = time.monotonic()
-        moments = Moments(
-            departed=lambda: tamper.at_departure(site),
-            entering=lambda: tamper.at_entry(site),
-            arriving=lambda: tamper.at_return(site),
-        )
-        result = travel.cross(moments, note=f"switch {number}")
+        result = travel.cross(Moments.of(tamper, site), note=f"switch {number}")
         assert result is not None
         self._seconds.append(time.monotonic() - began)
         travel.check_result(travel.running, result)

@@ -178,7 +178,8 @@ class JumpProof:
         self._stop = None
         try:
             event = self._life.run_until_breakpoint(address)
-        except (UnexpectedEnd, GuestPanic, GuestHang) as error:
+        except UnexpectedEnd as error:
+            # A panic and a hang are verdicts of their own, with the stage that they stood in.
             text = f"{what} ({address:#x}) was not reached: {str(error).splitlines()[0]}"
             check = Check(f"{what} is reached", CPU_ORACLE, False, cycle=self.cycle, detail=text)
             check.findings.append(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import jumpback_relocation as relocation
 
@@ -22,12 +23,16 @@ from harness.jump.loader import Loaded, load_kernel, load_way_back
 from harness.jump.options import JumpOptions, command_line, limit
 from harness.jump.proof import JumpProof
 from harness.jump.side import Side
+from harness.jump.tampers import JumpTamper
 from harness.kexec.guest_view import GuestView
 from harness.machine import GuestSaid, Life
 from harness.oracles.jump_interrupts import InterruptProof
 from harness.oracles.jump_trace import TraceRecorder
 from harness.oracles.liveness import LivenessChecks, Planted, plant
 from harness.results import Check, Finding
+
+if TYPE_CHECKING:
+    from harness.jump.site import JumpSite
 
 Moment = Callable[[], None]
 
@@ -55,16 +60,28 @@ class Kernel:
 class Moments:
     """What somebody else does at the stops of a crossing, the machine standing still."""
 
-    departed: Moment = _nothing  # at relocate_kernel, after its proof
     entering: Moment = _nothing  # at the callee's first instruction, before its proof
+    entered: Moment = _nothing  # the same, after it
     arriving: Moment = _nothing  # memory is swapped back, before its proof
-    arrived: Moment = _nothing  # back in machine_kexec(), after its proof
+    in_c: Moment = _nothing  # back in machine_kexec(), before its proof
+    arrived: Moment = _nothing  # the same, after it
+
+    @classmethod
+    def of(cls, tamper: JumpTamper, site: JumpSite) -> Moments:
+        return cls(
+            entering=lambda: tamper.at_entry(site),
+            entered=lambda: tamper.entered(site),
+            arriving=lambda: tamper.at_return(site),
+            in_c=lambda: tamper.in_c(site),
+            arrived=lambda: tamper.returned(site),
+        )
 
 
 # By the proof's names of its stops.
 _AT: dict[str, Callable[[Moments], Moment]] = {
     "the callee's entry": lambda moments: moments.entering,
     "virtual_mapped": lambda moments: moments.arriving,
+    "machine_kexec": lambda moments: moments.in_c,
 }
 
 
@@ -100,7 +117,7 @@ class Travel:
     def stage(self, name: str, *, note: str = "") -> Iterator[None]:
         """``note``: behind the name, where a run has many of a kind."""
         title = f"{name} {note}".strip()
-        with self.life.stage(title, limit(self.context, name)):
+        with self.life.stage(title, limit(self.context, self.options, name)):
             yield
 
     @property
@@ -123,7 +140,7 @@ class Travel:
 
     def load(self, append: str = "") -> None:
         words = command_line(
-            self.context, self.options, "maxcpus=1", append, f"jumpback.life={self.b.nonce}"
+            self.context, self.options, "maxcpus=1", f"jumpback.life={self.b.nonce}", append
         )
         with self.stage("load"), self.link.asking() as agent:
             self.loaded = load_kernel(agent, self.options.window, words)
@@ -200,10 +217,10 @@ class Travel:
             self.proof.at_stop = lambda what: _AT.get(what, _no_moment)(at)()
             origin.departure = self.proof.depart(origin.side)
             origin.interrupts.at_departure()
-            at.departed()
         with self.stage("callee-entry", note=note):
             self.proof.enter(origin.departure)
             origin.interrupts.at_entry()
+            at.entered()
             if origin.trace is not None:
                 origin.trace.pause()  # the rest of it comes when somebody jumps back
         result = None
