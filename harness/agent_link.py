@@ -29,6 +29,9 @@ from harness.errors import JumpbackError
 
 DEFAULT_TIMEOUT = 10.0  # seconds for a request that the agent answers at once
 ASK_AGAIN = 1.0  # seconds without an answer until a request is sent again, under the same id
+# The first time it is asked again sooner: what comes while the guest takes its serial port into use
+# again, after a resume or a jump, is lost.
+ASK_SOON = 0.125  # seconds; doubled each time, up to ASK_AGAIN
 _CLOSED = "the serial port's socket is closed; the machine has ended or dropped the connection"
 
 
@@ -266,9 +269,11 @@ class AgentLink:
     ) -> Message:
         start = time.monotonic()
         heard = "nothing came back"
+        patience = min(ASK_SOON, ask_again)
         while True:
             self._send(verb, frame)
-            again = min(time.monotonic() + ask_again, start + timeout)
+            again = min(time.monotonic() + patience, start + timeout)
+            patience = min(2 * patience, ask_again)
             with self._changed:
                 while True:
                     message = self._replies.pop(request, None)
