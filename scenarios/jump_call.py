@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.context import RunContext
+from harness.errors import UsageError
 from harness.jump.call_options import ALL, EXTRA, USUAL, CallOptions
 from harness.jump.call_tampers import CALL_TAMPERS
 from harness.scenario import Scenario, ScenarioOption
@@ -44,7 +45,9 @@ def _run(context: RunContext, options: Mapping[str, Any]) -> None:
 
     tamper = CALL_TAMPERS.get(options["tamper"])
     payload = options["payload"]
-    if tamper is not None and tamper.payload and payload == ALL:
+    if tamper is not None and tamper.payload:
+        if payload not in (ALL, tamper.payload):
+            raise UsageError(f"--tamper {tamper.name} is for --payload {tamper.payload}")
         payload = tamper.payload
     JumpCallStory(
         context,

@@ -172,7 +172,8 @@ class CallChecks:
         site = self._site
         assert site.departure is not None
         sources = dict(site.departure.pairs)
-        check = Check("the image keeps what the payload left", ORACLE, True)
+        name = "the image keeps what the payload left"
+        check = Check(name, ORACLE, True, cycle=site.number_in_run)
         check.compared = len(self._left)
         for gpa, want in self._left.items():
             source = sources.get(gpa)
@@ -185,6 +186,7 @@ class CallChecks:
                     ORACLE,
                     RETURN,
                     f"{self._name}: the page that it left at {gpa:#x} is another one in the image",
+                    cycle=site.number_in_run,
                     life=site.life.record.index,
                     gpa=None if source is None else source + at,
                     pfn=None if source is None else source // PAGE,
@@ -200,13 +202,13 @@ class CallChecks:
 
     def _check(self, name: str, items: Iterable[Item], stage: str = CALLEE) -> Check:
         site = self._site
-        check = Check(name, ORACLE, True)
+        cycle, life = site.number_in_run, site.life.record.index
+        check = Check(name, ORACLE, True, cycle=cycle)
         for what, want, got in items:
             check.compared += 1
             if want != got:
                 text = f"{self._name}: {what}: expected {want:#x}, found {got:#x}"
-                life = site.life.record.index
-                check.findings.append(Finding(ORACLE, stage, text, life=life, owner=what))
+                check.findings.append(Finding(ORACLE, stage, text, cycle, life, owner=what))
         check.passed = not check.findings
         check.detail = check.findings[0].message if check.findings else self._name
         return check

@@ -18,7 +18,8 @@ from harness.symbols import Symbols
 
 @dataclass
 class CallSite:
-    """``call``: number of the call on this image, the first is 1. ``seed``: of the input page.
+    """``call``: number of the call on this image, the first is 1; ``number_in_run``: of all, which
+    is the cycle that its checks and findings name. ``seed``: of the input page.
     ``done``: what faults did, in words, for the report."""
 
     life: Life
@@ -29,6 +30,7 @@ class CallSite:
     seed: int
     orders: Orders
     call: int
+    number_in_run: int = 0
     done: list[str] = field(default_factory=list)
     departure: Departure | None = None
     entered: Registers | None = None  # at P1

@@ -191,6 +191,8 @@ class JumpCallStory:
         trace = TraceRecorder(life, context.symbols, side.arch, side.release)
         interrupts = InterruptProof(context, life, side)
         self._calls += 1
+        proof.cycle = site.number_in_run = self._calls
+        context.result.properties["last_call"] = f"{site.payload.kind.name}, call {site.call}"
         with self._stage("departure", note):
             proof.arm(side)
             trace.start()
@@ -277,10 +279,11 @@ class JumpCallStory:
         return all(check.passed for check in self._context.result.checks)
 
     def _record(self, name: str, stage: str, passed: bool, problem: str) -> None:
-        check = Check(name, "life", passed, compared=1, detail="" if passed else problem)
+        check = Check(name, "life", passed, self._calls, 1, detail="" if passed else problem)
         if not passed:
             life = self._life.record.index
-            check.findings.append(Finding("life", stage, f"{name}: {problem}", life=life))
+            text = f"{name}: {problem}"
+            check.findings.append(Finding("life", stage, text, self._calls, life))
         self._context.record(check)
 
     @contextlib.contextmanager
