@@ -168,5 +168,12 @@ def _name(error: int) -> str:
 
 
 def _list(answers: Sequence[Answer]) -> str:
+    """Those that took effect or missed an image, in the order in which they began."""
     told = sorted(answers, key=lambda each: each.begin)
-    return ", ".join(f"{each} [{each.begin // 1000}-{each.end // 1000} us]" for each in told)
+    busy = sum(1 for each in told if each.error == errno.EBUSY)
+    words = [
+        f"{each} [{each.begin // 1000}-{each.end // 1000} us]"
+        for each in told
+        if each.error != errno.EBUSY
+    ]
+    return ", ".join([*words, f"and {busy} EBUSY"])

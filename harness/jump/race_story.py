@@ -276,7 +276,7 @@ def _frames(view: GuestView) -> _Frames:
         if owner == "reserved"
         for pfn in range(start, start + count)
     )
-    free = sum(count for _, count, owner in runs if owner == "free")
+    free = sum(count for _, count, owner in runs if owner.startswith("free"))
     return _Frames(frozenset(reserved), free)
 
 

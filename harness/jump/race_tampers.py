@@ -18,6 +18,7 @@ from harness.machine.breakpoints import Hit
 from harness.symbols import Symbols
 
 _LOCKED = 1
+_LOST = 11  # the jumps of ten rounds and the one behind them
 
 
 @dataclass
@@ -55,23 +56,21 @@ class RaceTamper:
 
 
 def _lose_image(site: RaceSite) -> None:
-    """At some call of kernel_kexec() the pointer to the image is gone, as if a race had taken it.
-    Its frames are never given back."""
+    """At the first calls of kernel_kexec() the pointer to the image goes, as if a race had taken
+    it. Among them is one that nobody disturbs: there a later load cannot hide it."""
     word = site.view.word
     pointer = site.symbols.address("kexec_image")
-    entry = site.symbols.address("kernel_kexec")
-    left = [site.random.randrange(2, 5)]
+    lost: list[int] = []
 
     def lose(hit: Hit) -> bool:
         there = int.from_bytes(hit.read_virtual(pointer, word), "little")
-        if there and left[0]:
-            left[0] -= 1
-            if not left[0]:
-                hit.gdb.write_memory(hit.thread, pointer, bytes(word))
-                site.done.append(f"kexec_image, {there:#x}, became null at kernel_kexec()")
+        if there and len(lost) < _LOST:
+            lost.append(there)
+            hit.gdb.write_memory(hit.thread, pointer, bytes(word))
+            site.done.append(f"kexec_image, {there:#x}, became null at kernel_kexec()")
         return False
 
-    site.life.add_breakpoint(entry, condition=lose)
+    site.life.add_breakpoint(site.symbols.address("kernel_kexec"), condition=lose)
 
 
 def _hold_lock(site: RaceSite) -> None:
@@ -99,6 +98,12 @@ def _oops(site: RaceSite) -> None:
     site.done.append("a line of BUG: was put into the kernel's log")
 
 
+def _use_memory(site: RaceSite) -> None:
+    """A file in the guest's RAM stands for pages that nobody gives back."""
+    site.agent.run("dd if=/dev/zero of=/leaked bs=1M count=16")
+    site.done.append("16 MiB of RAM were taken")
+
+
 _ORACLE = "jump-race"
 
 _ALL = (
@@ -122,6 +127,9 @@ _ALL = (
         _ORACLE,
         "unload",
         at_end=_leak,
+    ),
+    RaceTamper(
+        "memory", "the guest lacks memory afterwards", _ORACLE, "unload", after_races=_use_memory
     ),
     RaceTamper("log", "the kernel's log tells of a bug", "console", "race", before_races=_oops),
 )
