@@ -23,7 +23,7 @@ from harness.oracles.vmcore_tools import ToolChecks
 _DEVICES = ("/dev/vda", "/dev/vdb")  # of both kernels
 _ROOM = 8 << 20  # of a disk beyond RAM: headers and notes
 _CHANGED, _KEPT = "snapshot-changed", "snapshot-kept"
-_SCRIBBLE = "dd if=/dev/urandom of=/tmp/snapshot bs=65536 count=16"  # 1 MiB of A's memory
+_SCRIBBLE = "dd if=/dev/urandom of=/tmp/snapshot bs=65536 count=4"  # 64 pages of A's memory
 
 
 class SnapshotStory:

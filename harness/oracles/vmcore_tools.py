@@ -81,7 +81,7 @@ class ToolChecks:
         name = f"makedumpfile filters the image, snapshot {number}"
         check = Check(name, ORACLE, True, cycle=number)
         small, path = scratch / "filtered", scratch / "dmesg-filtered"
-        problems = self._makedumpfile("-l", "-d", "31", str(core.path), str(small))
+        problems = self._makedumpfile("-E", "-d", "31", str(core.path), str(small))
         problems = problems or self._makedumpfile("--dump-dmesg", str(small), str(path))
         if not problems:
             check.compared = 1
