@@ -3,39 +3,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from scenarios.tests.run_scenario import Ran, run_scenario
 
-from harness.paths import TREE
-
-
-@dataclass(frozen=True)
-class Ran:
-    exit: int
-    document: dict[str, Any]
-    folder: Path
-    stderr: str
-
-    @property
-    def findings(self) -> list[dict[str, Any]]:
-        return [finding for check in self.document["checks"] for finding in check["findings"]]
-
-    def summary(self) -> str:
-        """For assertion messages: all that a reader needs to go on."""
-        return (
-            f"{self.document['verdict']}: {self.document['reason']}\n"
-            f"findings: {json.dumps(self.findings, indent=1)[:3000]}\n"
-            f"console: {self.document['console_tail']}\nreproduce: {self.document['command']}\n"
-            f"stderr: {self.stderr[-1000:]}"
-        )
+__all__ = ["Ran"]
 
 
 @pytest.fixture
@@ -43,16 +17,6 @@ def jumpback(tmp_path: Path) -> Callable[..., Ran]:
     """Runs `jumpback run hibernate-disk ARGS --json` with a run folder of its own."""
 
     def run(*arguments: str) -> Ran:
-        out = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        argv = [sys.executable, "-m", "harness", "run", "hibernate-disk", *arguments]
-        answer = subprocess.run(
-            [*argv, "--json", "--quiet", "--out", str(out)],
-            cwd=TREE,
-            env={**os.environ, "PYTHONPATH": f"{TREE / 'build' / 'release'}:{TREE}"},
-            capture_output=True,
-            text=True,
-        )
-        assert answer.stdout, f"exit {answer.returncode}, no JSON:\n{answer.stderr}"
-        return Ran(answer.returncode, json.loads(answer.stdout), out, answer.stderr)
+        return run_scenario(tmp_path, "hibernate-disk", *arguments)
 
     return run

@@ -7,10 +7,32 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.paths import TREE
-from scenarios.tests.conftest import Ran
+
+
+@dataclass(frozen=True)
+class Ran:
+    exit: int
+    document: dict[str, Any]
+    folder: Path
+    stderr: str
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        return [finding for check in self.document["checks"] for finding in check["findings"]]
+
+    def summary(self) -> str:
+        """For assertion messages: all that a reader needs to go on."""
+        return (
+            f"{self.document['verdict']}: {self.document['reason']}\n"
+            f"findings: {json.dumps(self.findings, indent=1)[:3000]}\n"
+            f"console: {self.document['console_tail']}\nreproduce: {self.document['command']}\n"
+            f"stderr: {self.stderr[-1000:]}"
+        )
 
 
 def run_scenario(folder: Path, name: str, *arguments: str) -> Ran:
