@@ -168,7 +168,7 @@ ALL_KERNELS = tuple((row.title, row.arch) for row in (*kernel.load(), *kernel.lo
 
 def kernels(shell: Shell) -> None:
     command = str(TREE / "jumpback")
-    for version, arch in globals().get("ALL_KERNELS", KERNELS) if shell.everything else KERNELS:
+    for version, arch in ALL_KERNELS if shell.everything else KERNELS:
         shell.run(command, "kernel", "build", version, "--arch", arch)
 
 
