@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a boot-once snapshot saves: a guest up to its agent's answer, restored against booted.
+"""What a verified jump costs against a bare one, and what a boot-once snapshot saves.
 
-The two take turns, so that a change of the host's speed meets both.
+What is compared takes turns, so that a change of the host's speed meets both.
 """
 
 from __future__ import annotations
 
+import re
 import statistics
 import subprocess
 import sys
@@ -14,8 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import kernel
 from harness.bench.figures import Aim, Figure
+from harness.bench.jump_bare import BareTrip
 from harness.errors import InfraError
+from harness.results import RunResult
 from harness.paths import TREE
 
 _LIMIT = 120.0  # seconds for one process
@@ -69,3 +73,64 @@ def _answer(folder: Path, memory_mib: int, how: str) -> tuple[float, float]:
     if answer.returncode != 0:
         raise InfraError(f"no answer of a guest ({how}):\n{answer.stderr[-2000:]}")
     return seconds, float(answer.stdout)
+
+
+def round_trip(pairs: int, memory_mib: int, note: Callable[[str], None]) -> Figure:
+    """Median over ``pairs`` of (jump-kernel, whole process) / (bare commands): boot A, load B,
+    jump, boot B, jump back."""
+    with tempfile.TemporaryDirectory(prefix="jumpback-bench-") as name:
+        folder = Path(name)
+        bare = BareTrip(kernel.resolve("6.1", "x86_64"), folder, memory_mib)
+        ratios, verified, bares = [], [], []
+        for pair in range(pairs):
+            bares.append(bare.run())
+            began = time.monotonic()
+            _run("jump-kernel", memory_mib, folder / f"run-{pair}")
+            verified.append(time.monotonic() - began)
+            ratios.append(verified[-1] / bares[-1])
+            note(f"pair {pair + 1}: bare {bares[-1]:.2f} s, verified {verified[-1]:.2f} s")
+    return Figure(
+        f"a verified trip A to B to A, {memory_mib} MiB, TCG (median of {pairs})",
+        f"{statistics.median(verified):.2f} s",
+        statistics.median(ratios),
+        f"the bare QEMU commands, no checks ({statistics.median(bares):.2f} s)",
+        Aim.AT_MOST,
+        1.25,
+        "the guests' own time under TCG, which both spend",
+    )
+
+
+def switching(switches: int, memory_mib: int) -> Figure:
+    """Mean time of jump-pingpong's verified switches, from one to the next, checks included."""
+    with tempfile.TemporaryDirectory(prefix="jumpback-bench-") as name:
+        result = _run("jump-pingpong", memory_mib, Path(name) / "run", "--switches", str(switches))
+    (life,) = result.lives
+    # "departure A to B, switch 3" begins the third.
+    begun = [
+        stage.start for stage in life.stages if re.fullmatch(r"departure .*switch \d+", stage.name)
+    ]
+    mean = (begun[-1] - begun[0]) / (len(begun) - 1)
+    boot = next(stage for stage in life.stages if stage.name == "boot")
+    assert boot.end is not None
+    first = float(result.properties["first_jump_and_boot_seconds"])
+    return Figure(
+        f"a verified switch of two kernels, {memory_mib} MiB, TCG (mean of {len(begun) - 1})",
+        f"{mean:.2f} s",
+        mean,
+        f"a second; in the same run A's boot took {boot.end - boot.start:.2f} s, the first jump "
+        f"with B's boot {first:.2f} s",
+        Aim.AT_MOST,
+        1.0,
+        "suspending and resuming the devices, and three comparisons of all RAM",
+    )
+
+
+def _run(scenario: str, memory_mib: int, out: Path, *options: str) -> RunResult:
+    from reports import json_report
+
+    argv = [sys.executable, "-m", "harness", "run", scenario, "--quiet", "--accel", "tcg"]
+    argv += ["--memory", str(memory_mib), "--out", str(out), *options]
+    answer = subprocess.run(argv, cwd=TREE, capture_output=True, text=True)
+    if answer.returncode != 0:
+        raise InfraError(f"{scenario} failed:\n{answer.stdout[-3000:]}")
+    return json_report.read(out / "result.json")

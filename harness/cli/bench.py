@@ -14,7 +14,7 @@ from harness.bench import cycle, jump, kimage, native, relocation
 from harness.bench.figures import Figure
 from harness.progress import Progress
 
-PARTS = ("compare", "read", "capture", "relocate", "lists", "cycle", "memory", "snapshot")
+PARTS = ("compare", "read", "capture", "relocate", "lists", "cycle", "memory", "snapshot", "jump")
 _NATIVE = {"compare", "read", "capture", "relocate", "lists"}
 
 
@@ -34,14 +34,14 @@ _NATIVE = {"compare", "read", "capture", "relocate", "lists"}
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="How often bare and verified cycles, boots and restores take turns.",
+    help="How often bare and verified runs, boots and restores take turns.",
 )
 @click.option(
     "--cycles",
     type=click.IntRange(min=3),
     default=20,
     show_default=True,
-    help="Cycles over which the rig's memory is watched.",
+    help="Cycles over which the rig's memory is watched, and switches of two kernels.",
 )
 @click.option(
     "--plot",
@@ -69,6 +69,7 @@ def bench_command(
       cycle     a verified cycle against the bare QEMU commands
       memory    the rig's own memory over many cycles
       snapshot  a guest up to its agent's answer, restored against booted
+      jump      a verified jump to another kernel and back against the bare commands; a switch
 
     A missed aim is shown and does not fail: hosts differ. Run it on a quiet machine.
     """
@@ -101,8 +102,11 @@ def bench_command(
                 figures.append(cycle.verified_cycle(pairs, 256, progress.note))
             elif part == "memory":
                 figures.append(cycle.flat_memory(cycles))
-            else:
+            elif part == "snapshot":
                 figures += jump.snapshot(pairs, 256, progress.note)
+            else:
+                figures.append(jump.round_trip(pairs, 256, progress.note))
+                figures.append(jump.switching(cycles, 256))
         progress.done()
     if as_json:
         rows = [{**asdict(f), "aim": f.aim.value, "reached": f.reached} for f in figures]
