@@ -5,7 +5,6 @@ the fault that is put in for it.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from scenarios.jump_fail_step import STEPS
-from scenarios.tests.conftest import Ran
+from scenarios.tests.run_scenario import Ran, run_scenario
 
 from harness.jump.fail_inject import STEPS as INJECTED
 from harness.jump.fail_tampers import FAIL_TAMPERS
@@ -49,22 +48,7 @@ UNWINDING = "unwinding-label"
 
 @pytest.fixture(name="fail_step")
 def _fail_step(tmp_path: Path) -> FailStep:
-    """Runs `jumpback run jump-fail-step ARGS --json` with the modules that this test has."""
-
-    def run(*arguments: str) -> Ran:
-        out = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        argv = [sys.executable, "-m", "harness", "run", "jump-fail-step", *arguments]
-        answer = subprocess.run(
-            [*argv, "--json", "--quiet", "--out", str(out)],
-            cwd=TREE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            capture_output=True,
-            text=True,
-        )
-        assert answer.stdout, f"exit {answer.returncode}, no JSON:\n{answer.stderr}"
-        return Ran(answer.returncode, json.loads(answer.stdout), out, answer.stderr)
-
-    return run
+    return lambda *arguments: run_scenario(tmp_path, "jump-fail-step", *arguments)
 
 
 def _all_proved(ran: Ran, checks: dict[str, int]) -> None:
@@ -80,6 +64,14 @@ def _all_proved(ran: Ran, checks: dict[str, int]) -> None:
 
 def test_the_steps_of_the_option_are_those_that_can_be_injected() -> None:
     assert STEPS == tuple(INJECTED)
+
+
+def test_the_page_says_how_each_step_fails() -> None:
+    text = (TREE / "docs" / "jump-sequence.md").read_text()
+    for step, how in INJECTED.items():
+        assert f"| {step} | {how.value} |" in text
+    for name, tamper in FAIL_TAMPERS.items():
+        assert f"| {name} | {tamper.step} | {tamper.oracle} |" in text
 
 
 def test_each_step_of_a_mended_kernel_unwinds(fail_step: FailStep) -> None:
