@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The story of one kexec-plain run: A loads B without preserved context and leaves for good. B boots
-in A's place, and is offered no way back.
+"""The story of one kexec-plain run: A loads B without preserved context and leaves for good. B
+boots in A's place, and is offered no way back.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jumpback_jump as jj
 
@@ -18,6 +18,7 @@ from harness.jump.options import JumpOptions, command_line
 from harness.jump.plain_proof import PlainProof
 from harness.jump.plain_tampers import PlainSite, PlainTamper
 from harness.jump.setup import jump_machine, require_jump, run_story
+from harness.jump.sockets import one_cpu_a_socket
 from harness.jump.travel import Travel
 from harness.machine import Life
 from harness.oracles.jump_interrupts import InterruptProof
@@ -45,7 +46,9 @@ class PlainStory:
         """Records checks in the context's result."""
         require_jump(self._context)
         self._jump = JumpOptions(acpi=self._options.acpi)
-        run_story(self._context, jump_machine(self._context, self._jump), self._tell, self._done)
+        sockets = () if self._options.acpi else one_cpu_a_socket(self._context.options.cpus)
+        config = replace(jump_machine(self._context, self._jump), extra_args=sockets)
+        run_story(self._context, config, self._tell, self._done)
 
     def _tell(self, life: Life) -> None:
         progress = self._context.progress

@@ -18,6 +18,7 @@ from harness.guest_program import build_program
 from harness.jump.race_answers import LOAD, UNLOAD, Round, BadAnswers, after, parse, problems_of
 from harness.jump.race_tampers import RaceSite, RaceTamper
 from harness.jump.setup import require_jump, run_story
+from harness.jump.sockets import one_cpu_a_socket
 from harness.kexec.guest_view import GuestView
 from harness.machine import GuestSaid, Life, MachineConfig
 from harness.oracles.jump_trace import TraceRecorder
@@ -77,6 +78,7 @@ class RaceStory:
             memory_mib=context.options.memory_mib,
             cpus=context.options.cpus,
             accelerator=context.accelerator,
+            extra_args=() if self._options.acpi else one_cpu_a_socket(context.options.cpus),
         )
         run_story(context, config, self._tell, self._done)
 

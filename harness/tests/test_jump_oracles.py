@@ -13,6 +13,7 @@ import jumpback_jump as jj
 import pytest
 
 from harness.context import RunContext
+from harness.jump.sockets import one_cpu_a_socket
 from harness.oracles.jump_interrupts import InterruptProof, KernelSide
 from harness.oracles.jump_trace import TraceRecorder
 from harness.results import Check
@@ -55,7 +56,7 @@ def blamed(check: Check) -> dict[str, str]:
 KERNELS = [("6.1", "x86_64"), ("6.1", "i386"), ("7.2", "x86_64")]
 USUAL = [
     pytest.param(("6.1", "x86_64"), 2, "", id="6.1"),
-    pytest.param(("6.1", "i386"), 1, "acpi=off", id="6.1-i386-acpi-off"),
+    pytest.param(("6.1", "i386"), 2, "acpi=off", id="6.1-i386-acpi-off"),
 ]
 # All the others: kernels, CPUs, ACPI.
 REST = [
@@ -68,7 +69,8 @@ REST = [
 
 @pytest.mark.parametrize(("guest", "cpus", "append"), [*USUAL, *REST], indirect=["guest"])
 def test_a_jump_and_its_return(guest: Guest, cpus: int, append: str) -> None:
-    with guest.boot("jump", cpus=cpus, append=append) as watch:
+    sockets = one_cpu_a_socket(cpus) if append else ()
+    with guest.boot("jump", cpus=cpus, append=append, extra=sockets) as watch:
         recorder, proof = recorder_of(watch), proof_of(watch)
         recorder.start()
         proof.run_to_suspend()
