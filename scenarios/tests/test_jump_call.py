@@ -5,17 +5,14 @@ it must be. What needs no boot: the payloads as they are linked and loaded.
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
 import pytest
-from scenarios.tests.conftest import Ran
+from scenarios.tests.run_scenario import Ran, run_scenario
 
 from harness.jump.call_options import EXTRA, USUAL
 from harness.jump.call_payload import KINDS, LOW, build_payload, layout_for, read_elf
@@ -31,7 +28,6 @@ from harness.jump.call_result import (
 )
 from harness.jump.call_tampers import CALL_TAMPERS
 from harness.kexec.calls import PAGE, pattern
-from harness.paths import TREE
 
 # A run takes 4 to 12 s on an idle machine; others may want it at the same time.
 pytestmark = pytest.mark.timeout(600)
@@ -75,20 +71,10 @@ BY_PAYLOAD = {
 
 @pytest.fixture(name="jump_call")
 def _jump_call(tmp_path: Path) -> Callable[..., Ran]:
-    """Runs `jumpback run jump-call ARGS --json` with the modules that this test has."""
+    """Runs `jumpback run jump-call ARGS --json`."""
 
     def run(*arguments: str) -> Ran:
-        out = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        argv = [sys.executable, "-m", "harness", "run", "jump-call", *arguments]
-        answer = subprocess.run(
-            [*argv, "--json", "--quiet", "--out", str(out)],
-            cwd=TREE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            capture_output=True,
-            text=True,
-        )
-        assert answer.stdout, f"exit {answer.returncode}, no JSON:\n{answer.stderr}"
-        return Ran(answer.returncode, json.loads(answer.stdout), out, answer.stderr)
+        return run_scenario(tmp_path, "jump-call", *arguments)
 
     return run
 
@@ -240,6 +226,31 @@ def test_a_stock_kernel_dies_as_known(jump_call: Callable[..., Ran], arch: str) 
     assert "gdt-not-reloaded" in ran.document["reason"]
     assert {finding["stage"] for finding in ran.findings} == {"return"}, ran.summary()
     assert any("triple-faulted" in finding["message"] for finding in ran.findings)
+
+
+@pytest.mark.boots
+@pytest.mark.full
+@pytest.mark.parametrize("payload", ["plain", "ruin"])
+def test_a_lost_preserve_flag_is_found(jump_call: Callable[..., Ran], payload: str) -> None:
+    """7.x keeps the flag in R11 on the way back, and a payload may leave anything there."""
+    ran = jump_call("--kernel", "7.2+preserve-flag-lost", "--payload", payload, "--calls", "1")
+    assert ran.document["verdict"] == "FAIL" and ran.exit == 1, ran.summary()
+    first = ran.findings[0]
+    assert (first["oracle"], first["stage"]) == ("jump-memory", "return"), ran.summary()
+    assert "image's source page" in first["owner"]
+
+
+@pytest.mark.boots
+@pytest.mark.full
+@pytest.mark.parametrize("payload", ["plain", "flip"])
+def test_only_some_payloads_need_the_slot(jump_call: Callable[..., Ran], payload: str) -> None:
+    ran = jump_call("--kernel", "6.12-stock", "--payload", payload, "--calls", "2")
+    if payload == "flip":
+        check_passed(ran, ("flip",), 2)
+        return
+    assert ran.document["verdict"] == "XFAIL" and ran.exit == 0, ran.summary()
+    assert "no-reentry-slot" in ran.document["reason"]
+    assert ran.document["properties"]["last_call"] == "plain, call 1"
 
 
 IN_EACH_RUN = ("stray-byte", "idle")
