@@ -119,7 +119,7 @@ def untampered(chosen: Mapping[str, Any]) -> Meets:
 
 
 def _suspend_fails(chosen: Mapping[str, Any]) -> Meets:
-    met = chosen.get("step") in ("all", "suspend-devices")
+    met = chosen.get("step") in ("all", "refusing-device", "suspend-devices")
     return untampered(chosen) if met else Meets.NEVER
 
 
@@ -139,6 +139,9 @@ _DIES = (
     Sign("^life$", "^(return|resume|clean-jump)", "guest triple-faulted", follows=True),
 )
 
+# The steps of jump-fail-step that make dpm_suspend_start() fail.
+_SUSPEND = "^(refusing-device|suspend-devices)$"
+
 # In the order in which a run that jumps and comes back meets them.
 KNOWN: tuple[Defect, ...] = (
     Defect(
@@ -147,7 +150,7 @@ KNOWN: tuple[Defect, ...] = (
         stands={"x86_64": Stand((2, 6), (6, 17)), "i386": Stand((2, 6), (6, 17))},
         signs=(
             Sign("^jump-trace$", "^suspend-devices$", "2008-2025 unwinding bug"),
-            Sign("^devices$", "^suspend-devices$", r"^\d+ devices stay suspended"),
+            Sign("^devices$", _SUSPEND, r"^\d+ devices stay suspended"),
         ),
         scenarios={"jump-fail-step": _suspend_fails},
         # The serial line that the agent speaks on is among the devices.

@@ -16,8 +16,10 @@ STEPS = (
     "find-image",
     "freeze-processes",
     "suspend-devices-late",
+    "refusing-device-late",
     "disable-cpus",
     "suspend-syscore",
+    "refusing-device",
     "suspend-devices",
 )
 

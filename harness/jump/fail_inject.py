@@ -31,21 +31,34 @@ _HELD_MUTEX = 0x40  # kexec_mutex.owner: some task, which is never looked at, an
 class How(enum.Enum):
     REFUSES = "is not made, and -EIO is returned"
     FAILS_LATE = "is made, and -EIO is returned then"
+    DEVICE = "a device in the middle of the list returns -EIO"
     LOCK_HELD = "finds the lock taken"
     NO_IMAGE = "finds no image: it was unloaded"
 
 
-# By the model's ids, in the order in which a run makes them fail: what a known defect of upstream
-# kills comes last.
-STEPS: dict[str, How] = {
-    "take-lock": How.LOCK_HELD,
-    "find-image": How.NO_IMAGE,
-    "freeze-processes": How.REFUSES,
-    "suspend-devices-late": How.REFUSES,
-    "disable-cpus": How.FAILS_LATE,
-    "suspend-syscore": How.REFUSES,
-    "suspend-devices": How.FAILS_LATE,
+@dataclass(frozen=True)
+class Step:
+    """``fails``: the model's id of the step that fails. ``driver``: DEVICE: the bus's callback that
+    one of its devices returns from at once."""
+
+    how: How
+    fails: str
+    driver: str = ""
+
+
+# In the order in which a run makes them fail: what a known defect of upstream kills comes last.
+STEPS: dict[str, Step] = {
+    "take-lock": Step(How.LOCK_HELD, "take-lock"),
+    "find-image": Step(How.NO_IMAGE, "find-image"),
+    "freeze-processes": Step(How.REFUSES, "freeze-processes"),
+    "suspend-devices-late": Step(How.REFUSES, "suspend-devices-late"),
+    "refusing-device-late": Step(How.DEVICE, "suspend-devices-late", "pci_pm_freeze_noirq"),
+    "disable-cpus": Step(How.FAILS_LATE, "disable-cpus"),
+    "suspend-syscore": Step(How.REFUSES, "suspend-syscore"),
+    "refusing-device": Step(How.DEVICE, "suspend-devices", "pci_pm_freeze"),
+    "suspend-devices": Step(How.FAILS_LATE, "suspend-devices"),
 }
+_REFUSER = 2  # which device of the bus, in the order in which they are asked
 
 
 @dataclass
@@ -53,6 +66,7 @@ class Refusal:
     """One call of kernel_kexec() in which a step was made to fail."""
 
     step: str
+    asked: int = 0  # devices
     injected: int = 0
     before: KernelState | None = None  # at its first instruction
     after: KernelState | None = None  # at its last one
@@ -64,6 +78,7 @@ class Injector:
     def __init__(self, life: Life, symbols: Symbols, release: str) -> None:
         self._life = life
         self._sites: Sites = sites_of(symbols, release)
+        self._symbols = symbols
         self._entry = symbols.address("kernel_kexec")
         self._reader = StateReader(symbols)
         self._word = 8 if symbols.arch == "x86_64" else 4
@@ -82,6 +97,9 @@ class Injector:
             actions = [action for site in sites for action in self._actions(site, step)]
             if actions:
                 self._watchers[address] = _together(actions)
+        driver = STEPS[step].driver
+        if driver and not self.blind:
+            self._watchers[self._symbols.address(driver)] = self._refuse_device
         SharedStops.of(self._life).add(self._watchers)
         return self._refusal
 
@@ -101,9 +119,9 @@ class Injector:
             return
         if site.kind is Kind.STEP and site.step in self.skip:
             yield self._pass_over
-        if site.step != step or self.blind:
+        how = STEPS[step].how
+        if site.step != STEPS[step].fails or self.blind:
             return
-        how = STEPS[step]
         if how is How.REFUSES and site.kind is Kind.STEP:
             yield self._pass_over
         if how in (How.REFUSES, How.FAILS_LATE) and site.kind is Kind.RESULT:
@@ -116,7 +134,7 @@ class Injector:
         return False
 
     def _leave(self, hit: Hit) -> bool:
-        if STEPS[self._refusal.step] is How.LOCK_HELD and self._refusal.injected:
+        if STEPS[self._refusal.step].how is How.LOCK_HELD and self._refusal.injected:
             hit.gdb.write_memory(hit.thread, self._sites.lock, bytes(self._held_bytes))
         self._refusal.after = self._reader.read(hit)
         return True
@@ -127,6 +145,16 @@ class Injector:
         if code[0] != _CALL:
             raise InfraError(f"{hit.address:#x} is no call of five bytes: {code.hex()}")
         hit.gdb.write_register(hit.thread, "rip", hit.address + _CALL_BYTES)
+        return False
+
+    def _refuse_device(self, hit: Hit) -> bool:
+        """At the callback's first instruction: it returns at once."""
+        self._refusal.asked += 1
+        if self._refusal.asked == _REFUSER:
+            back = hit.return_address(self._word)
+            hit.gdb.write_register(hit.thread, "rsp", hit.register("rsp") + self._word)
+            hit.gdb.write_register(hit.thread, "rip", back)
+            self._fail(hit)
         return False
 
     def _fail(self, hit: Hit) -> bool:

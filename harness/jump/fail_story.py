@@ -162,7 +162,7 @@ class FailStory:
         recorder = TraceRecorder(life, symbols, context.kernel.arch, release)
         mine = self._tamper.step == step
         with link.asking() as agent:
-            if STEPS[step] is How.NO_IMAGE:
+            if STEPS[step].how is How.NO_IMAGE:
                 make_calls(agent, [_UNLOAD])
             checks.arm_timer(agent)
             before = look(agent)
@@ -173,6 +173,7 @@ class FailStory:
             recorder.start()
             attempt = agent.jump()
         life.wait(Breakpoint)
+        self._require_refusal(refusal)
         if mine:
             self._tamper.at_stop(injector, self._done.append)
         wanted = self._judge_trace(recorder, step)
@@ -188,10 +189,15 @@ class FailStory:
             checks.all(agent, planted, before, result, self._image)
         self._note(step, refusal)
 
+    def _require_refusal(self, refusal: Refusal) -> None:
+        step = STEPS[refusal.step]
+        if step.how is How.DEVICE and refusal.asked and not refusal.injected:
+            raise InfraError(f"{step.driver}() was called for {refusal.asked} device(s) only")
+
     def _judge_trace(self, recorder: TraceRecorder, step: str) -> int:
         """Returns what kernel_kexec() has to return."""
         trace = recorder.stop()
-        scenario = jj.Scenario("jump", step, -EIO)
+        scenario = jj.Scenario("jump", STEPS[step].fails, -EIO)
         if self._tamper.step == step:
             self._tamper.at_trace(trace, self._done.append)
         self._context.record(recorder.check(trace, scenario))
