@@ -45,7 +45,7 @@ class Stand:
 
     def __str__(self) -> str:
         first = _dotted(self.first)
-        return f"{first} on" if self.fixed is None else f"{first} to before {_dotted(self.fixed)}"
+        return f"from {first} on" + (f", before {_dotted(self.fixed)}" if self.fixed else "")
 
 
 @dataclass(frozen=True)

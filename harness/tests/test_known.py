@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import jumpback_jump as jj
 import jumpback_relocate as jr
 import pytest
+from click.testing import CliRunner
 
 import kernel
 from harness import known
+from harness.cli.listing import list_command
 from harness.errors import GuestPanic, InfraError
 from harness.known import Applied, Defect, Sign, Stand
 from harness.paths import TREE
@@ -94,6 +96,16 @@ def test_a_defect_stands_from_its_first_version_to_its_fix() -> None:
         assert defect.stands_in(release, "x86_64") == bool(there)
     assert not defect.stands_in("5.10", "i386") and defect.stands_in("7.3", "i386")
     assert not defect.stands_in("6.1", "riscv")
+    assert str(defect.stands["x86_64"]) == "from 5.4 on, before 6.12"
+
+
+def test_list_shows_each_with_its_page_and_the_scenarios_that_run_into_it() -> None:
+    text = CliRunner().invoke(list_command).output
+    for defect in known.KNOWN:
+        assert f"{defect.id}: {defect.summary}" in text and defect.page in text
+        for name in defect.scenarios:
+            part = text[text.index(f"{name}: ") :].split("\n\n")[0]
+            assert defect.id in part.splitlines()[-1]
 
 
 def test_what_the_kernels_own_patches_mend_does_not_apply() -> None:
