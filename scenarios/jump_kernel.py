@@ -40,6 +40,7 @@ def _run(context: RunContext, options: Mapping[str, Any]) -> None:
             window=Window.parse(options["mem_min"], options["mem_max"]),
             acpi=options["acpi"] == "on",
             suspend_console=options["console"] == "suspended",
+            boot_once=options["boot_once"],
             trips=options["trips"],
             tamper=JUMP_TAMPERS[options["tamper"]] if options["tamper"] else None,
         ),
@@ -60,6 +61,12 @@ WINDOW_OPTIONS = (
     ),
 )
 
+BOOT_ONCE = ScenarioOption(
+    "boot-once",
+    "Restore A from a snapshot of its boot; the first such run makes it (docs/machine.md).",
+    False,
+)
+
 SCENARIO = Scenario(
     name="jump-kernel",
     summary="kexec jump from kernel A to kernel B and back, every stop proved from outside",
@@ -69,6 +76,7 @@ SCENARIO = Scenario(
     options=(
         ScenarioOption("trips", "How often to go there and back.", 1, minimum=1),
         *WINDOW_OPTIONS,
+        BOOT_ONCE,
         ScenarioOption(
             "tamper",
             "Put in this fault, to see the rig find it (`jumpback list` explains each).",

@@ -9,7 +9,7 @@ from typing import Any
 from harness.context import RunContext
 from harness.jump.tampers import PINGPONG_TAMPERS
 from harness.scenario import Scenario, ScenarioOption
-from scenarios.jump_kernel import WINDOW_OPTIONS
+from scenarios.jump_kernel import BOOT_ONCE, WINDOW_OPTIONS
 
 _DESCRIPTION = """\
 Boots kernel A, lets it load and enter kernel B as jump-kernel does, and then has the two take
@@ -36,6 +36,7 @@ def _run(context: RunContext, options: Mapping[str, Any]) -> None:
             window=Window.parse(options["mem_min"], options["mem_max"]),
             acpi=options["acpi"] == "on",
             suspend_console=options["console"] == "suspended",
+            boot_once=options["boot_once"],
             switches=options["switches"],
             tamper=PINGPONG_TAMPERS[options["tamper"]] if options["tamper"] else None,
         ),
@@ -51,6 +52,7 @@ SCENARIO = Scenario(
     options=(
         ScenarioOption("switches", "How often to switch after B has booted.", 100, minimum=1),
         *WINDOW_OPTIONS,
+        BOOT_ONCE,
         ScenarioOption(
             "tamper",
             "Put in this fault in the last switch, to see the rig find it.",

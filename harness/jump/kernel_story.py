@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from harness.context import RunContext
+from harness.guest_link import GuestLink
 from harness.jump.callee_checks import CalleeChecks
 from harness.jump.options import JumpOptions
-from harness.jump.setup import jump_machine, require_jump, run_story
+from harness.jump.setup import jump_machine, require_jump, run_booted_story, run_story
 from harness.jump.site import JumpSite
 from harness.jump.tampers import JumpTamper
 from harness.jump.travel import Moments, Travel
@@ -30,15 +32,26 @@ class JumpKernelStory:
         """Records checks in the context's result."""
         require_jump(self._context)
         config = jump_machine(self._context, self._options)
-        run_story(self._context, config, self._tell, self._done)
+        if self._options.boot_once:
+            run_booted_story(self._context, config, self._tell_of_guest, self._done)
+        else:
+            run_story(self._context, config, self._tell_of_life, self._done)
 
-    def _tell(self, life: Life) -> None:
-        progress = self._context.progress
+    def _tell_of_guest(self, link: GuestLink) -> None:
+        travel = Travel.begin(self._context, self._options, link.life, link)
+        self._tell(travel, travel.plant_in_a)
+
+    def _tell_of_life(self, life: Life) -> None:
         travel = Travel.begin(self._context, self._options, life)
+        self._tell(travel, travel.boot)
+
+    def _tell(self, travel: Travel, get_up: Callable[[], None]) -> None:
+        progress = self._context.progress
+        life = travel.life
         site = JumpSite(self._context.random, self._context.symbols, life, travel, self._done)
         try:
             progress.start("A: boot, load B", None)
-            travel.boot()
+            get_up()
             travel.load(self._tamper.append_to_b)
             self._there_and_back(travel, site, first=True)
             for trip in range(2, self._options.trips + 1):

@@ -33,6 +33,8 @@ class JumpOptions:
     window: Window = field(default_factory=Window)
     acpi: bool = True
     suspend_console: bool = False  # as kernels do it by default: silent over a jump
+    boot_once: bool = False  # A is restored from a snapshot of its boot
+    loader: str = "own"  # or KEXEC_TOOLS (harness/jump/kexec_tools.py)
     trips: int = 1
     switches: int = 100
     tamper: JumpTamper | None = None

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from harness.context import RunContext
 from harness.errors import GuestBroken, SkipError
+from harness.guest_link import GuestLink, guest_up
 from harness.hibernation.notes import note_end
+from harness.jump.kexec_tools import KEXEC_TOOLS, kexec_tools_files
 from harness.jump.loader import build_guests
 from harness.jump.options import JumpOptions, command_line
 from harness.machine import Life, Machine, MachineConfig, UnexpectedEnd
+from harness.machine.snapshot_store import SnapshotStore
 from harness.results import Check, Finding
 
 # In every kernel with CONFIG_KEXEC_JUMP=y that can show its memory to the next one.
@@ -33,9 +36,10 @@ def jump_machine(
 ) -> MachineConfig:
     """A's machine: B's kernel and initramfs stand in A's."""
     arch = context.kernel.arch
+    tools = kexec_tools_files(arch, context.progress) if options.loader == KEXEC_TOOLS else {}
     return MachineConfig(
         bzimage=context.kernel.bzimage,
-        initrd=build_guests(arch, context.kernel.bzimage, context.progress),
+        initrd=build_guests(arch, context.kernel.bzimage, context.progress, tools),
         command_line=command_line(context, options),
         arch=arch,
         memory_mib=context.options.memory_mib,
@@ -48,23 +52,48 @@ def jump_machine(
 def run_story(
     context: RunContext, config: MachineConfig, tell: Callable[[Life], None], done: list[str]
 ) -> None:
-    """One life in which ``tell`` tells the story. ``done``: what tampers did, for the report."""
+    """One life in which ``tell`` tells the story; it has been started, and stands still before its
+    first instruction. ``done``: what tampers did, for the report."""
+
+    def begin(machine: Machine) -> None:
+        life = machine.new_life(f"{context.random.getrandbits(64):016x}")
+        life.start()
+        tell(life)
+
+    _in_machine(context, config, begin, done)
+
+
+def run_booted_story(
+    context: RunContext, config: MachineConfig, tell: Callable[[GuestLink], None], done: list[str]
+) -> None:
+    """The same, of a guest that is up and stands still: booted once, and restored in every later
+    run that asks for the same machine."""
+    store = SnapshotStore(note=context.progress.note)
+
+    def begin(machine: Machine) -> None:
+        tell(guest_up(machine, store, time_scale=context.options.time_scale))
+
+    _in_machine(context, config, begin, done)
+
+
+def _in_machine(
+    context: RunContext, config: MachineConfig, begin: Callable[[Machine], None], done: list[str]
+) -> None:
     with Machine(config, context.folder, context.started, context.symbols.text) as machine:
         context.result.lives = machine.records
-        life = machine.new_life(f"{context.random.getrandbits(64):016x}")
         try:
-            life.start()
-            tell(life)
+            begin(machine)
         except UnexpectedEnd as end:
-            _fail(context, life, "life", "the machine goes on", str(end).split("\n")[0])
+            _fail(context, "life", "the machine goes on", str(end).split("\n")[0])
         except GuestBroken as error:
-            _fail(context, life, "workload", "the guest's programs work", str(error))
+            _fail(context, "workload", "the guest's programs work", str(error))
         finally:
             note_end(context.result, done)
 
 
-def _fail(context: RunContext, life: Life, oracle: str, name: str, message: str) -> None:
-    stages = [stage.name for stage in life.record.stages if stage.end is None]
+def _fail(context: RunContext, oracle: str, name: str, message: str) -> None:
+    record = context.result.lives[-1]
+    stages = [stage.name for stage in record.stages if stage.end is None]
     stage = stages[-1].split(" ")[0] if stages else ""
-    finding = Finding(oracle, stage, message, life=life.record.index)
+    finding = Finding(oracle, stage, message, life=record.index)
     context.record(Check(name, oracle, False, detail=message, findings=[finding]))

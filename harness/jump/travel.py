@@ -19,6 +19,11 @@ from harness.agent_state import AttemptResult
 from harness.context import RunContext
 from harness.guest_link import GuestLink
 from harness.jump.departure import Departure
+from harness.jump.kexec_tools import (
+    KEXEC_TOOLS,
+    load_with_kexec_tools,
+    way_back_with_kexec_tools,
+)
 from harness.jump.loader import Loaded, load_kernel, load_way_back
 from harness.jump.options import JumpOptions, command_line, limit
 from harness.jump.proof import JumpProof
@@ -105,13 +110,15 @@ class Travel:
         self.running = self.a
 
     @classmethod
-    def begin(cls, context: RunContext, options: JumpOptions, life: Life) -> Travel:
-        """``life`` has been started, and stands still before its first instruction."""
-        nonces = [f"{context.random.getrandbits(64):016x}" for _ in range(1)]
-        link = GuestLink(life, context.options.time_scale)
+    def begin(
+        cls, context: RunContext, options: JumpOptions, life: Life, link: GuestLink | None = None
+    ) -> Travel:
+        """``life`` stands still: before its first instruction, or, with a ``link``, with A up."""
+        link = link or GuestLink(life, context.options.time_scale)
         proof = JumpProof(context, life)
         a = Kernel("A", life.record.nonce)
-        return cls(context, options, life, link, proof, a, Kernel("B", nonces[0]))
+        b = Kernel("B", f"{context.random.getrandbits(64):016x}")
+        return cls(context, options, life, link, proof, a, b)
 
     @contextlib.contextmanager
     def stage(self, name: str, *, note: str = "") -> Iterator[None]:
@@ -131,10 +138,15 @@ class Travel:
     # In the kernel that runs
 
     def boot(self) -> None:
-        """A, up to its agent's first word, and with what must outlive the jumps."""
+        """A, up to its agent's first word."""
         with self.stage("boot"):
             self.life.resume()
             self.await_hello()
+        self.plant_in_a()
+
+    def plant_in_a(self) -> None:
+        """What must outlive the jumps. The machine may stand still yet."""
+        self.life.resume()
         with self.stage("plant"), self.link.asking() as agent:
             self.a.planted = self._plant(agent, self.a, self.context.options.cpus)
 
@@ -143,7 +155,9 @@ class Travel:
             self.context, self.options, "maxcpus=1", f"jumpback.life={self.b.nonce}", append
         )
         with self.stage("load"), self.link.asking() as agent:
-            self.loaded = load_kernel(agent, self.options.window, words)
+            tools = self.options.loader == KEXEC_TOOLS
+            load = load_with_kexec_tools if tools else load_kernel
+            self.loaded = load(agent, self.options.window, words)
             with self.life.paused():
                 self.a.side = self.look(self.a)
 
@@ -171,7 +185,8 @@ class Travel:
     def load_way_back(self) -> int:
         """In B, the first time: the image that leads back to A. Returns its entry."""
         with self.stage("way-back"), self.link.asking() as agent:
-            entry = load_way_back(agent)
+            tools = self.options.loader == KEXEC_TOOLS
+            entry = (way_back_with_kexec_tools if tools else load_way_back)(agent)
             with self.life.paused():
                 self.b.side = self.look(self.b)
         return entry
