@@ -160,6 +160,8 @@ class CallChecks:
         ram = [(first, last) for first, last, is_ram in booted if is_ram]
         low = next((last + 1 for first, last in ram if first == 0), 0)
         high = next((last + 1 for first, last in ram if first == _MIB), 0)
+        end = max(gpa for gpa in site.payload.pages if gpa < _MIB) + PAGE
+        yield "its part below 1 MiB lies in RAM", 1, int(end <= low)
         size = site.life.ram.ranges[0].size
         yield "RAM above 1 MiB ends in the machine's last MiB", 1, int(size - _MIB < high <= size)
         yield "KiB of base memory", low // _KIB, record.base_memory

@@ -42,6 +42,7 @@ from harness.oracles.liveness import (
 )
 from harness.results import Check, Finding
 
+_HIGHEST = 1 << 30  # guest physical: payloads lie below it, however much RAM there is
 _START_WORD = 3  # of struct kimage: image->start
 # pfns of 0xe0000 to 0xfffff: the BIOS's code, its variables and the stack that some services run
 # on. The firmware's map has it as reserved; no kernel uses it. The rest of low memory (vectors,
@@ -67,13 +68,10 @@ class JumpCallStory:
         context = self._context
         require_jump(context)
         arch, progress = context.kernel.arch, context.progress
-        config = MachineConfig(
-            bzimage=context.kernel.bzimage, memory_mib=context.options.memory_mib
-        )
         files = guest_files(arch, progress=progress)
         for name in self._options.payloads:
             kind = KINDS[name]
-            layout = layout_for(kind, min(config.memory, 1 << 30))
+            layout = layout_for(kind, min(context.options.memory_mib << 20, _HIGHEST))
             self._payloads.append(build_payload(kind, arch, layout, progress=progress))
             files |= self._payloads[-1].guest_file()
         config = MachineConfig(
