@@ -250,17 +250,22 @@ def _add_saved_rtes(machine: ji.Machine, kernel: KernelVariables) -> None:
 def _add_tick_devices(machine: ji.Machine, kernel: KernelVariables) -> None:
     """What ticks for the boot CPU, and the broadcast device that may stand in for it. It is the
     LAPIC timer, but for a kernel that could not calibrate that: without ACPI's timer to measure by,
-    on a busy host, its "APIC timer disabled due to verification failure" leaves the PIT."""
+    on a busy host, its "APIC timer disabled due to verification failure" leaves the PIT, as tick
+    device with one CPU, and with several for the broadcast to dummies."""
     pit = kernel.address("i8253_clockevent")
     device = _tick_device(kernel)
-    machine.tick = "lapic" if device is None else "pit" if device == pit else "hpet"
+    if device is None:
+        machine.tick = "none" if _is_dummy(kernel) else "lapic"
+    else:
+        machine.tick = "pit" if device == pit else "hpet"
     machine.tick_periodic = bool(machine["LAPIC LVTT"] & 1 << 17)
     device = kernel.pointer("tick_broadcast_device")
     if device == 0:
         machine.broadcast = "none"
     elif device == pit:
         # tick_suspend_broadcast() writes to a device only if it runs (clockevents_switch_state).
-        machine.broadcast = "pit" if _runs(kernel, device) else "none"
+        state, _ = _clock_event(kernel, device)
+        machine.broadcast = "none" if state in (_DETACHED, _SHUTDOWN) else "pit"
     else:
         machine.broadcast = "hpet"
 
@@ -270,28 +275,37 @@ def _tick_device(kernel: KernelVariables) -> int | None:
     its LAPIC timer."""
     if not kernel.has("__per_cpu_offset"):
         return None  # without CONFIG_SMP: nobody has looked yet
+    device = kernel.at(_of_boot_cpu(kernel, "tick_cpu_device"), kernel.word)
+    return None if device in (0, _of_boot_cpu(kernel, "lapic_events")) else device
+
+
+def _is_dummy(kernel: KernelVariables) -> bool:
+    """The LAPIC's clock event device is one in name only."""
+    if not kernel.has("__per_cpu_offset"):
+        return False
+    _, features = _clock_event(kernel, _of_boot_cpu(kernel, "lapic_events"))
+    return bool(features & _DUMMY)
+
+
+def _of_boot_cpu(kernel: KernelVariables, symbol: str) -> int:
     offset = kernel.pointer("__per_cpu_offset")
-
-    def own(symbol: str) -> int:
-        return (kernel.address(symbol) + offset) % (1 << 8 * kernel.word)
-
-    device = kernel.at(own("tick_cpu_device"), kernel.word)
-    return None if device in (0, own("lapic_events")) else device
+    return (kernel.address(symbol) + offset) % (1 << 8 * kernel.word)
 
 
 _DETACHED, _SHUTDOWN, _STATES = 0, 1, 5  # enum clock_event_state
+_DUMMY = 0x10  # CLOCK_EVT_FEAT_DUMMY
 
 
-def _runs(kernel: KernelVariables, device: int) -> bool:
-    """By struct clock_event_device (include/linux/clockchips.h): three pointers, since some version
-    behind 6.12 four; next_event, max_delta_ns, min_delta_ns, 8 bytes each; then mult, shift and
-    state, 4 bytes each."""
+def _clock_event(kernel: KernelVariables, device: int) -> tuple[int, int]:
+    """State and features, by struct clock_event_device (include/linux/clockchips.h): three
+    pointers, since some version behind 6.12 four; next_event, max_delta_ns, min_delta_ns, 8 bytes
+    each; then mult, shift, state and features, 4 bytes each."""
     for pointers in (3, 4):
-        shift, state = (
-            kernel.at(device + pointers * kernel.word + 24 + offset, 4) for offset in (4, 8)
+        shift, state, features = (
+            kernel.at(device + pointers * kernel.word + 24 + offset, 4) for offset in (4, 8, 12)
         )
         if 1 <= shift <= 32 and state < _STATES:
-            return state not in (_DETACHED, _SHUTDOWN)
+            return state, features
     raise InfraError(f"clock event device at {device:#x}: no known struct clock_event_device")
 
 

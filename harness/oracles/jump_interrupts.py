@@ -140,7 +140,8 @@ class InterruptProof:
             problems.append(("LAPIC SPIV", "the boot CPU's LAPIC is off"))
         if found.tick == "lapic" and found["LAPIC LVTT"] & _MASKED:
             problems.append(("LAPIC LVTT", "the LAPIC timer ticks for this kernel, and is masked"))
-        if found.tick == "pit" and found["PIT mode"] == 0:
+        by_pit = found.tick == "pit" or found.tick == "none" and found.broadcast == "pit"
+        if by_pit and found["PIT mode"] == 0:
             problems.append(("PIT mode", "the PIT ticks for this kernel, and is off"))
         return self._finish(check, [self._finding(RUNNING, *each) for each in problems])
 
