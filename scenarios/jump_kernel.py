@@ -41,6 +41,7 @@ def _run(context: RunContext, options: Mapping[str, Any]) -> None:
             acpi=options["acpi"] == "on",
             suspend_console=options["console"] == "suspended",
             boot_once=options["boot_once"],
+            loader=options["loader"],
             trips=options["trips"],
             tamper=JUMP_TAMPERS[options["tamper"]] if options["tamper"] else None,
         ),
@@ -75,6 +76,12 @@ SCENARIO = Scenario(
     tampers=JUMP_TAMPERS,
     options=(
         ScenarioOption("trips", "How often to go there and back.", 1, minimum=1),
+        ScenarioOption(
+            "loader",
+            "What loads B, and in B the way back: our own program, or Debian's kexec-tools.",
+            "own",
+            choices=("own", "kexec-tools"),
+        ),
         *WINDOW_OPTIONS,
         BOOT_ONCE,
         ScenarioOption(

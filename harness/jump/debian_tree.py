@@ -18,7 +18,7 @@ from kernel.progress import Progress, Silent
 
 # By architecture: the dynamic loader, and the folders that it is to search.
 LOADER = {"x86_64": "lib64/ld-linux-x86-64.so.2", "i386": "lib/ld-linux.so.2"}
-_FOLDERS = {
+_FOLDERS: dict[str, tuple[str, ...]] = {
     "x86_64": ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"),
     "i386": ("lib/i386-linux-gnu", "usr/lib/i386-linux-gnu"),
 }
@@ -51,6 +51,11 @@ def debian_tree(
     except KernelError as error:
         raise GuestImageError(f"{', '.join(packages)} for {arch}: {error}") from error
     return place
+
+
+def library_folders(arch: str) -> tuple[str, ...]:
+    """Where a tree has its libraries."""
+    return _FOLDERS[arch]
 
 
 def host_command(tree: Path, arch: str, program: str) -> list[str]:

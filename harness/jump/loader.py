@@ -6,7 +6,7 @@ B's stands as a file in A's.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +61,14 @@ def build_loader(arch: str, progress: Progress | None = None) -> Path:
     return build_program("jb-jump", SOURCES, arch, title="guest's jump loader", progress=progress)
 
 
-def build_guests(arch: str, bzimage: Path, progress: Progress | None = None) -> Path:
-    """A's initramfs, with B's kernel and initramfs in it."""
-    own = {GUEST_PATH: GuestFile(build_loader(arch, progress), 0o755)}
+def build_guests(
+    arch: str,
+    bzimage: Path,
+    progress: Progress | None = None,
+    tools: Mapping[str, GuestFile] | None = None,
+) -> Path:
+    """A's initramfs, with B's kernel and initramfs in it. ``tools``: further files, of both."""
+    own = {GUEST_PATH: GuestFile(build_loader(arch, progress), 0o755), **(tools or {})}
     other = build_guest(arch, progress=progress, files=own)
     files = {**own, KERNEL_PATH: GuestFile(bzimage), INITRD_PATH: GuestFile(other.path)}
     return build_guest(arch, progress=progress, files=files).path

@@ -155,9 +155,10 @@ class Travel:
             self.context, self.options, "maxcpus=1", f"jumpback.life={self.b.nonce}", append
         )
         with self.stage("load"), self.link.asking() as agent:
-            tools = self.options.loader == KEXEC_TOOLS
-            load = load_with_kexec_tools if tools else load_kernel
-            self.loaded = load(agent, self.options.window, words)
+            if self.options.loader == KEXEC_TOOLS:
+                self.loaded = load_with_kexec_tools(agent, self.options.window, words)
+            else:
+                self.loaded = load_kernel(agent, self.options.window, words)
             with self.life.paused():
                 self.a.side = self.look(self.a)
 
@@ -185,8 +186,10 @@ class Travel:
     def load_way_back(self) -> int:
         """In B, the first time: the image that leads back to A. Returns its entry."""
         with self.stage("way-back"), self.link.asking() as agent:
-            tools = self.options.loader == KEXEC_TOOLS
-            entry = (way_back_with_kexec_tools if tools else load_way_back)(agent)
+            if self.options.loader == KEXEC_TOOLS:
+                entry = way_back_with_kexec_tools(agent)
+            else:
+                entry = load_way_back(agent)
             with self.life.paused():
                 self.b.side = self.look(self.b)
         return entry
