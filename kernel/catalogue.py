@@ -69,10 +69,10 @@ class Row:
 
     @property
     def fixed(self) -> frozenset[str]:
-        """The pages of docs/findings, without ".md", whose defect ``patches`` mend on ``arch``."""
+        """The pages of docs/findings, without ".md", whose defect the patches mend on ``arch``."""
         return frozenset(
             finding
-            for patch in self.patches
+            for patch in self.all_patches
             for finding, arch in _FIXES.findall(patch.read_text())
             if arch in ("", self.arch)
         )

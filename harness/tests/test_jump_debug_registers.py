@@ -30,7 +30,7 @@ def debug_registers(watch: Watch) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("arch", ["x86_64", "i386"])
-@pytest.mark.parametrize("name", ["6.1", "6.1-stock"])
+@pytest.mark.parametrize("name", ["6.1", "6.1+debug-registers"])
 def test_breakpoints_of_a_cpu(tmp_path: Path, name: str, arch: str) -> None:
     fixed = kernel.find(name, arch).fixed
     guest = handoff_rig.build(name, arch, tmp_path)

@@ -61,6 +61,18 @@ def test_every_patch_of_a_series_says_what_it_mends_and_is_small() -> None:
         assert bool(row.fixed) == bool(row.patches)
 
 
+def test_a_fix_names_the_finding_that_it_mends() -> None:
+    rows = catalogue.load()
+    plain = {row.name: row for row in rows}
+    fixes = [
+        row for row in catalogue.load_variants(rows) if row.variant and row.variant.kind == "fix"
+    ]
+    assert fixes
+    for row in fixes:
+        (finding,) = row.fixed - plain[replace(row, variant=None).name].fixed
+        assert (catalogue.HERE.parent / f"docs/findings/{finding}.md").is_file()
+
+
 def test_every_shipped_row_with_patches_is_there_without_them() -> None:
     rows = {row.name: row for row in catalogue.load()}
     patched = [row for row in rows.values() if row.patches and not row.flavour]
