@@ -9,6 +9,7 @@ import re
 
 import jumpback_relocation as relocation
 
+from harness.errors import GuestBroken
 from harness.kexec.calls import PAGE
 from harness.jump.loader import read_core
 from harness.jump.travel import Travel
@@ -78,9 +79,14 @@ class CalleeChecks:
         pfns = travel.context.random.sample(pfns, min(_PAGES, len(pfns)))
         if nonce is not None and not self._in_window(nonce // PAGE):
             pfns.append(nonce // PAGE)
-        with travel.link.asking() as agent:
-            pages = read_core(agent, pfns)
         problems = []
+        pages: dict[int, bytes] = {}
+        with travel.link.asking() as agent:
+            try:
+                pages = read_core(agent, pfns)
+            except GuestBroken as error:
+                problems.append(str(error))
+                pfns = []
         for pfn in pfns:
             wanted = departure.memory.read(pfn * PAGE, PAGE)
             found = pages.get(pfn, b"")

@@ -31,6 +31,9 @@ _PACKAGES = {
     ).split(),
     "i386": ["kexec-tools", "libc6"],
 }
+# kexec-tools puts elfcorehdr= at the window's end and tells B of it, but not to keep away from it:
+# with all of the window for its RAM, B's memblock takes that page and there is no /proc/vmcore.
+_ABOVE = 1 << 20
 _NEEDED = re.compile(r"\(NEEDED\)\s+Shared library: \[(.+)\]")
 _ENTRY = re.compile(r"\bkexec_jump_back_entry=(0x[0-9a-f]+)")
 
@@ -74,7 +77,7 @@ def load_with_kexec_tools(agent: Agent, window: Window, command_line: str) -> Lo
         )
     words = ["-c", "--load-preserve-context", KERNEL_PATH, f"--initrd={INITRD_PATH}"]
     words += [f"--mem-min={window.first:#x}", f"--mem-max={window.last:#x}", "--no-checks"]
-    words += ["--elf64-core-headers", f"--append={command_line} mem={window.last + 1:#x}"]
+    words += ["--elf64-core-headers", f"--append={command_line} mem={window.last + 1 - _ABOVE:#x}"]
     _kexec(agent, words)
     return Loaded(entry=0, kernel=0, word=0)
 
