@@ -123,6 +123,9 @@ _ALL = (
         append_to_b="kexec_jump_back_entry=0x5fa00041",
     ),
     PlainTamper(
+        "cpus", "B leaves all CPUs but one (--cpus 2)", "cpu", "check", append_to_b="maxcpus=1"
+    ),
+    PlainTamper(
         "nonce", "another kernel runs than the one loaded", "nonce", "callee", wrong_nonce=True
     ),
 )

@@ -129,6 +129,7 @@ def test_lvt0_left_masked(guest: Guest) -> None:
         assert "LVT0 is masked" in blamed(proof.at_entry())[""]
 
 
+@pytest.mark.full
 def test_a_pin_left_unmasked(guest: Guest) -> None:
     with guest.boot("jump") as watch:
         proof = proof_of(watch)
@@ -171,6 +172,7 @@ def _resumed(watch: Watch) -> int:
     )
 
 
+@pytest.mark.full
 def test_controllers_that_change_on_the_way(guest: Guest) -> None:
     """Between relocate_kernel and the callee's first instruction."""
     with guest.boot("jump") as watch:
