@@ -78,6 +78,7 @@ class SwappedTest : public testing::Test {
 
 std::vector<kimage::Move> moves_between(const std::vector<std::pair<Gpa, Gpa>>& pairs) {
     std::vector<kimage::Move> moves;
+    moves.reserve(pairs.size());
     for (const auto& [destination, source] : pairs) {
         moves.push_back({destination, source});
     }
