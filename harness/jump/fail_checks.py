@@ -10,6 +10,7 @@ from dataclasses import replace
 from harness.agent import Agent
 from harness.agent_state import AttemptResult, CounterState, DiskState
 from harness.context import RunContext
+from harness.errors import InfraError
 from harness.jump.fail_inject import Refusal
 from harness.jump.fail_state import devices_left, switches_changed
 from harness.jump.fail_tampers import DISK
@@ -19,6 +20,7 @@ from harness.machine import ConsoleLine, Life
 from harness.oracles.liveness import COUNTER, LivenessChecks, Planted
 from harness.results import Check, Finding
 
+_TURNS = (20, 200, 1000)  # guest ms that each CPU is given to execute something
 TIMER_DELAY = 0.1  # guest seconds from before the jump on; usual: a refused jump takes 0.05
 _SHOWS = 10.0  # seconds, for a line to come through the console, or a block to the disk
 _STEP = 0.01  # seconds between two looks
@@ -80,13 +82,34 @@ class FailChecks:
     ) -> None:
         """``before``: the jump. ``reload``: the image, to be loaded again."""
         liveness = LivenessChecks(agent, self._life, 0)
-        self._take(liveness.cpus(planted.cpus))
+        self.cpus(agent, planted.cpus)
         self._take(liveness.workloads(planted, before[0]))
         self.disk(agent, before[1])
-        self._take(liveness.timer(self.timer_name(), result))
+        self.timer(agent, liveness, result)
         self.console(agent)
         self.lock(agent, reload)
         self.log()
+
+    def cpus(self, agent: Agent, expected: int) -> None:
+        """Every CPU executes a process. On a loaded host one may need more than some ms to."""
+        alive: list[int] = []
+        for milliseconds in _TURNS:
+            alive = [proof.cpu for proof in agent.cpus(milliseconds) if proof.alive]
+            if len(alive) == expected:
+                break
+        problems = []
+        if len(alive) != expected:
+            problems.append(f"expected {expected} running CPUs, found {alive}")
+        self._record("all CPUs run", "cpu", problems, expected)
+
+    def timer(self, agent: Agent, liveness: LivenessChecks, result: AttemptResult) -> None:
+        try:
+            check = liveness.timer(self.timer_name(), result)
+        except InfraError:  # due before the jump began, on a loaded host: then one of now
+            agent.stop(self.timer_name())
+            agent.start_timer(self.timer_name(), delay=TIMER_DELAY)
+            check = liveness.timer(self.timer_name(), result)
+        self._take(check)
 
     def disk(self, agent: Agent, before: DiskState) -> None:
         """Blocks are written and read back now, past every cache of the guest."""

@@ -102,9 +102,9 @@ class FailStory:
                 context.progress.start("clean jump", None)
                 with self._stage(life, CLEAN), contextlib.suppress(NotReached):
                     self._jump(life, link, planted)
+                    self._summarize()
         finally:
             link.close()
-        self._summarize()
 
     def _plant(self, life: Life, link: GuestLink) -> Planted:
         context = self._context
@@ -164,13 +164,13 @@ class FailStory:
         with link.asking() as agent:
             if STEPS[step].how is How.NO_IMAGE:
                 make_calls(agent, [_UNLOAD])
-            checks.arm_timer(agent)
             before = look(agent)
             if mine:
                 self._tamper.before_jump(agent, self._done.append)
             self._tamper.prepare(injector, step, self._done.append)
             refusal = injector.arm(step)
             recorder.start()
+            checks.arm_timer(agent)
             attempt = agent.jump()
         life.wait(Breakpoint)
         self._require_refusal(refusal)
@@ -230,9 +230,9 @@ class FailStory:
                 side = Side("A", symbols, view, release, context.kernel.fixed)
             proof.arm(side)
             with link.asking() as agent:
-                checks.arm_timer(agent)
                 before = look(agent)
                 recorder.start()
+                checks.arm_timer(agent)
                 attempt = agent.jump()
             departure = proof.depart(side)
             proof.enter(departure)
