@@ -70,5 +70,5 @@ def test_a_kernel_that_forgets_the_zero_word(tmp_path: Path) -> None:
     assert ran.document["verdict"] == "FAIL", ran.summary()
     first = ran.findings[0]
     assert (first["oracle"], first["stage"]) == ("jump-cpu", "callee-entry"), ran.summary()
-    assert "word at the stack pointer" in first["message"]
+    assert "defect B6" in first["message"]
     assert any("way back" in finding["message"] for finding in ran.findings[1:]), ran.summary()
