@@ -110,7 +110,10 @@ void bind_frames(py::module_& module) {
         .def("__len__", [](const Frames& self) { return self.pfns.size(); })
         .def("__contains__", &Frames::contains, py::arg("pfn"))
         .def(
-            "__iter__", [](const Frames& self) { return py::iter(py::cast(self.pfns)); },
+            "__iter__",
+            [](const Frames& self) {
+                return py::make_iterator(self.pfns.begin(), self.pfns.end());
+            },
             py::keep_alive<0, 1>())
         .def("__or__",
              [](const Frames& self, const Frames& other) {
