@@ -37,13 +37,14 @@ def prepared(package: Package, cache: Cache, progress: Progress) -> Iterator[Pat
     """
     place = cache.folder("sources") / f"{package.name}_{package.version.replace(':', '%3a')}"
     while True:
-        with cache.lock(lock_name(place)):
-            if not place.is_dir():
-                _make(package, place, cache, progress)
+        # Builds from one tree go side by side: only who makes it keeps the others out.
         with cache.lock(lock_name(place), shared=True):
-            if place.is_dir():  # or it was pruned between the two locks
+            if place.is_dir():
                 yield place
                 return
+        with cache.lock(lock_name(place)):
+            if not place.is_dir():  # or another process was faster
+                _make(package, place, cache, progress)
 
 
 @contextlib.contextmanager

@@ -104,6 +104,15 @@ def test_two_processes_build_once(fake: FakeKernel) -> None:
     assert fake.runs == 1
 
 
+def test_a_kernel_is_built_while_the_source_is_in_use(fake: FakeKernel) -> None:
+    fake.put_package()
+    builder.build(fake.row(), cache=fake.cache)
+    (source,) = (fake.cache.root / "sources").iterdir()
+    with fake.cache.lock(f"source-{source.name}", shared=True):
+        second = builder.build(fake.row("CONFIG_SWAP=y\nCONFIG_MORE=y\n"), cache=fake.cache)
+    assert second.bzimage.exists()
+
+
 @pytest.fixture
 def stuck(fake: FakeKernel) -> Iterator[tuple[FakeKernel, subprocess.Popen[str], int]]:
     """A build in another process that never ends, and the process id of make's child in it."""
