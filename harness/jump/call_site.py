@@ -31,6 +31,7 @@ class CallSite:
     orders: Orders
     call: int
     number_in_run: int = 0
+    is_last: bool = False  # of the run
     done: list[str] = field(default_factory=list)
     departure: Departure | None = None
     entered: Registers | None = None  # at P1

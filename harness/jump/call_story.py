@@ -58,6 +58,7 @@ class JumpCallStory:
         self._done: list[str] = []
         self._payloads: list[Payload] = []
         self._calls = 0  # in this run
+        self._timer = ""  # name of the timers that were armed before the last call
         self._life: Life
         self._link: GuestLink
         self._proof: JumpProof
@@ -93,14 +94,14 @@ class JumpCallStory:
         try:
             self._boot()
             before = self._controllers()
-            timer, result = "", None
+            result = None
             for number, payload in enumerate(self._payloads, 1):
                 last = number == len(self._payloads)
-                timer, result = self._call_payload(payload, last)
+                result = self._call_payload(payload, last)
                 if not self._all_good():
                     return
             assert result is not None
-            self._check(before, timer, result)
+            self._check(before, result)
             self._summarize()
         except NotReached:
             pass  # the check that says why is recorded
@@ -130,9 +131,8 @@ class JumpCallStory:
 
     # One payload
 
-    def _call_payload(self, payload: Payload, last: bool) -> tuple[str, AttemptResult | None]:
-        """``last``: of this run. The name of the timers that were armed before the last call, and
-        what that call returned."""
+    def _call_payload(self, payload: Payload, last: bool) -> AttemptResult | None:
+        """What the last call of it returned. ``last``: this is the run's last payload."""
         context, name = self._context, payload.kind.name
         seed = context.random.getrandbits(32)
         orders = self._tamper.change_orders(
@@ -144,13 +144,13 @@ class JumpCallStory:
             said = make_calls(agent, [payload.call(seed, orders.page)])
             self._record("the payload is loaded", "load", said == ["0"], f"kexec_load: {said[0]}")
             if said != ["0"]:
-                return "", None
+                return None
             with self._life.paused():
                 view = GuestView(self._life, context.symbols)
         side = Side("A", context.symbols, view, context.kernel.release, context.kernel.fixed)
         if payload.kind.calls_bios:
             side.owns = _without_bios(self._life)
-        timer, result = "", None
+        result = None
         for call in range(1, self._options.calls + 1):
             context.progress.start(f"{name}: call {call} of {self._options.calls}", None)
             site = CallSite(
@@ -164,21 +164,20 @@ class JumpCallStory:
                 call=call,
                 done=self._done,
             )
-            if last and call == self._options.calls:
-                timer = self._arm_timer()
+            site.is_last = last and call == self._options.calls
             result = self._call(side, site)
             if not self._all_good():
-                return timer, result
+                return result
         with self._stage("unload", name), self._link.asking() as agent:
             said = make_calls(agent, [UNLOAD])
             self._record("the payload is unloaded", "unload", said == ["0"], said[0])
-        return timer, result
+        return result
 
-    def _arm_timer(self) -> str:
-        with self._stage("plant", "timers"), self._link.asking() as agent:
-            asked = time.monotonic()
-            agent.query(COUNTER, CounterState)
-            return arm_timer(agent, self._calls + 1, time.monotonic() - asked)
+    def _arm_timer(self, agent: Agent) -> None:
+        """Right before the jump: it must not be due before the jump has begun."""
+        asked = time.monotonic()
+        agent.query(COUNTER, CounterState)
+        self._timer = arm_timer(agent, self._calls, time.monotonic() - asked)
 
     # One call
 
@@ -196,6 +195,8 @@ class JumpCallStory:
             trace.start()
             context.reached_target()
             with self._link.asking() as agent:
+                if site.is_last:
+                    self._arm_timer(agent)
                 attempt = agent.jump()
             interrupts.run_to_suspend()
             interrupts.before_suspend()
@@ -246,22 +247,22 @@ class JumpCallStory:
 
     # After all of them
 
-    def _check(self, before: InterruptControllers, timer: str, result: AttemptResult) -> None:
+    def _check(self, before: InterruptControllers, result: AttemptResult) -> None:
         self._context.progress.start("A: check", None)
         with self._stage("check"), self._link.asking() as agent:
             if self._tamper.after_all is not None:
                 self._tamper.after_all(agent, self._done)
-            self._check_liveness(agent, timer, result)
+            self._check_liveness(agent, result)
         after, life = self._controllers(), self._life.record.index
         self._context.record(check_interrupts(before, after, cycle=0, life=life))
         self._context.record(LivenessChecks(self._link.agent, self._life, 0).log([self._life]))
 
-    def _check_liveness(self, agent: Agent, timer: str, result: AttemptResult) -> None:
+    def _check_liveness(self, agent: Agent, result: AttemptResult) -> None:
         checks, record = LivenessChecks(agent, self._life, 0), self._context.record
         record(checks.nonces(self._planted))
         record(checks.workloads(self._planted, self._planted.counter))
         record(checks.cpus(self._planted.cpus))
-        record(checks.timer(timer, result))
+        record(checks.timer(self._timer, result))
         record(checks.finished_file())
 
     def _summarize(self) -> None:
