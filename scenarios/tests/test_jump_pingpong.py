@@ -28,6 +28,13 @@ def pingpong(folder: Path, *arguments: str) -> Ran:
         pytest.param(100, ("--console", "suspended"), marks=FULL, id="6.1-console-suspended"),
         pytest.param(100, ("--kernel", "7.2"), marks=FULL, id="7.2"),
         pytest.param(50, ("--kernel", "6.12", "--acpi", "off"), marks=FULL, id="6.12-acpi-off"),
+        # A debug kernel takes its time; its log has to stay clean, too.
+        pytest.param(
+            *(30, ("--kernel", "6.1-lockdep", "--time-scale", "3")), marks=FULL, id="6.1-lockdep"
+        ),
+        pytest.param(100, ("--kernel", "6.1-voluntary"), marks=FULL, id="6.1-voluntary"),
+        pytest.param(100, ("--kernel", "6.1-preempt"), marks=FULL, id="6.1-preempt"),
+        pytest.param(50, ("--kernel", "7.2-preempt"), marks=FULL, id="7.2-preempt"),
     ],
 )
 def test_two_kernels_take_turns(tmp_path: Path, switches: int, arguments: tuple[str, ...]) -> None:
