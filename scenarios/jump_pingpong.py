@@ -21,7 +21,8 @@ Proved in every switch, from outside, as in jump-kernel: all of RAM at three sto
 descriptor tables, the steps of both kernels. Over all of them: the counters of both kernels go on,
 their free memory does not sink, the log stays clean (with lockdep, if the kernel has it).
 
-The time of a switch stands beside that of the first jump with B's boot.
+The time of a switch, and with --count-instructions its guest instructions, stand beside those of
+the first jump with B's boot.
 """
 
 
@@ -38,6 +39,7 @@ def _run(context: RunContext, options: Mapping[str, Any]) -> None:
             suspend_console=options["console"] == "suspended",
             boot_once=options["boot_once"],
             switches=options["switches"],
+            count_instructions=options["count_instructions"],
             tamper=PINGPONG_TAMPERS[options["tamper"]] if options["tamper"] else None,
         ),
     ).run()
@@ -53,6 +55,11 @@ SCENARIO = Scenario(
         ScenarioOption("switches", "How often to switch after B has booted.", 100, minimum=1),
         *WINDOW_OPTIONS,
         BOOT_ONCE,
+        ScenarioOption(
+            "count-instructions",
+            "Say how many instructions of the guest a switch takes beside a boot; TCG only.",
+            False,
+        ),
         ScenarioOption(
             "tamper",
             "Put in this fault in the last switch, to see the rig find it.",

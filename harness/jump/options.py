@@ -37,6 +37,7 @@ class JumpOptions:
     loader: str = "own"  # or KEXEC_TOOLS (harness/jump/kexec_tools.py)
     trips: int = 1
     switches: int = 100
+    count_instructions: bool = False  # of the guest, in each switch
     tamper: JumpTamper | None = None
 
 

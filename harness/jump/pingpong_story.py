@@ -12,6 +12,7 @@ from harness.agent_state import CounterState
 from harness.context import RunContext
 from harness.guest_link import GuestLink
 from harness.hibernation.notes import note_memory
+from harness.jump.instructions import InstructionCount
 from harness.jump.options import JumpOptions
 from harness.jump.setup import jump_machine, require_jump, run_booted_story, run_story
 from harness.jump.site import JumpSite
@@ -42,11 +43,16 @@ class PingPongStory:
         self._done: list[str] = []
         self._told = {"A": _Told(), "B": _Told()}
         self._seconds: list[float] = []
+        self._counter: InstructionCount | None = None
+        self._instructions: list[int] = []  # of each switch
 
     def run(self) -> None:
         """Records checks in the context's result."""
         require_jump(self._context)
         config = jump_machine(self._context, self._options)
+        if self._options.count_instructions:
+            self._counter = InstructionCount(self._context)
+            config = self._counter.config(config)
         if self._options.boot_once:
             run_booted_story(self._context, config, self._tell_of_guest, self._done)
         else:
@@ -69,10 +75,12 @@ class PingPongStory:
             get_up()
             travel.load(self._tamper.append_to_b)
             booted = time.monotonic()
+            counted = self._count(travel)
             travel.cross()
             travel.plant_in_b()
             travel.load_way_back()
             booted = time.monotonic() - booted
+            counted = self._count(travel) - counted
             self._listen(travel)
             switches = self._options.switches
             progress.start("switches", switches)
@@ -83,16 +91,27 @@ class PingPongStory:
                 travel.check_running(travel.running)
             self._judge(travel)
             travel.check_log()
-            self._summarize(booted)
+            self._summarize(booted, counted)
         finally:
             travel.close()
+            if self._counter is not None:
+                self._counter.close()
+
+    def _count(self, travel: Travel) -> int:
+        """Guest instructions since the machine began."""
+        if self._counter is None:
+            return 0
+        with travel.life.paused():
+            return self._counter.read()
 
     def _switch(self, travel: Travel, site: JumpSite, number: int) -> None:
         tamper = self._tamper if number == self._options.switches else JumpTamper("", "")
         began = time.monotonic()
+        counted = self._count(travel)
         result = travel.cross(Moments.of(tamper, site), note=f"switch {number}")
         assert result is not None
         self._seconds.append(time.monotonic() - began)
+        self._instructions.append(self._count(travel) - counted)
         travel.check_result(travel.running, result)
         tamper.after_return(site)
         with travel.stage("check", note=f"switch {number}"):
@@ -124,7 +143,7 @@ class PingPongStory:
                 )
             travel.fail_or_pass(f"{role}'s memory use is flat", "workload", "check", problems)
 
-    def _summarize(self, booted: float) -> None:
+    def _summarize(self, booted: float, counted: int) -> None:
         result = self._context.result
         note_memory(result)
         compared = sum(check.compared for check in result.checks if check.oracle == "jump-memory")
@@ -136,6 +155,17 @@ class PingPongStory:
             proved=f"{len(self._seconds)} switches, {compared} pages compared, "
             f"{median:.2f} s a switch where the first jump and B's boot took {booted:.2f} s",
         )
+        if self._counter is not None:
+            usual = statistics.median(self._instructions)
+            result.properties.update(
+                switch_instructions_median=f"{usual:.0f}",
+                switch_instructions_most=f"{max(self._instructions)}",
+                first_jump_and_boot_instructions=f"{counted}",
+            )
+            result.properties["proved"] += (
+                f"; {usual / 1e6:.1f} million guest instructions a switch, "
+                f"{counted / 1e6:.1f} million the first jump and B's boot"
+            )
 
 
 def _free_pages(travel: Travel, kernel: Kernel) -> int:
