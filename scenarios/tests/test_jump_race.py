@@ -72,6 +72,16 @@ def test_each_fault_is_found(tmp_path: Path, name: str) -> None:
 
 
 @FULL
+@pytest.mark.parametrize("arch", ["x86_64", "i386"])
+def test_stock_kernels_die_as_known(tmp_path: Path, arch: str) -> None:
+    ran = run_scenario(
+        *(tmp_path, "jump-race", "--kernel", "6.1-stock", "--arch", arch, "--rounds", "10"),
+    )
+    assert ran.document["verdict"] == "XFAIL", ran.summary()
+    assert "gdt-not-reloaded" in ran.document["reason"], ran.summary()
+
+
+@FULL
 def test_a_kernel_that_locks_up_hangs(tmp_path: Path) -> None:
     """kernel_kexec() takes the mutex that reboot(2) holds already."""
     ran = run_scenario(

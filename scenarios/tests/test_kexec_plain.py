@@ -29,6 +29,7 @@ FULL = pytest.mark.full
         pytest.param(("--kernel", "5.10"), marks=FULL, id="5.10"),
         pytest.param(("--kernel", "6.12", "--cpus", "2"), marks=FULL, id="6.12"),
         pytest.param(("--kernel", "7.2", "--cpus", "2"), marks=FULL, id="7.2"),
+        pytest.param(("--kernel", "7.2", "--arch", "i386"), marks=FULL, id="7.2-i386"),
         pytest.param(("--kernel", "7.3"), marks=FULL, id="7.3"),
     ],
 )
