@@ -144,6 +144,7 @@ def test_a_pin_left_unmasked(guest: Guest) -> None:
         assert proof.at_entry().passed
 
 
+@pytest.mark.full
 def test_one_pin_not_restored(guest: Guest) -> None:
     with guest.boot("jump") as watch:
         proof = proof_of(watch)
@@ -186,6 +187,7 @@ def test_controllers_that_change_on_the_way(guest: Guest) -> None:
         assert "changed since relocate_kernel" in said["8259 slave IMR"]
 
 
+@pytest.mark.full
 def test_the_way_out_of_a_failing_step(guest: Guest) -> None:
     scenario = jj.Scenario(failing="suspend-devices-late", error=-EIO)
     with guest.boot("jump") as watch:

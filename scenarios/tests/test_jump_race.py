@@ -21,7 +21,7 @@ FULL = pytest.mark.full
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(("--rounds", "20", "--cpus", "2"), id="6.1"),
+        pytest.param(("--rounds", "10", "--cpus", "2"), id="6.1"),
         pytest.param(("--cpus", "2"), marks=FULL, id="6.1-200-rounds"),
         pytest.param(("--rounds", "40"), marks=FULL, id="6.1-one-cpu"),
         pytest.param(
