@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -11,7 +12,7 @@ from harness.cli.run import default_options, run_and_print
 from harness.scenario import find_scenario
 
 
-_STORIES = (
+_STORIES: tuple[tuple[str, dict[str, Any], str], ...] = (
     (
         "hibernate-disk",
         {"load": "cpu"},
