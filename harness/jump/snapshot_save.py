@@ -12,7 +12,7 @@ from harness.jump.loader import run_tool
 from harness.jump.relocate_code import CODE_MAX, RelocateCode
 
 # The list's head among the words that relocate_kernel saves behind its code up to 6.13, and on
-# i386: CP_PA_BACKUP_PAGES_MAP, arch/x86/kernel/relocate_kernel_{32,64}.S.
+# i386: CP_PA_BACKUP_PAGES_MAP, arch/x86/kernel/relocate_kernel_{32,64}.S. RSP, ESP is the first.
 _MAP = {"x86_64": 0x30, "i386": 0x1C}
 _RAM = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : System RAM$", re.M)
 
@@ -28,18 +28,31 @@ class Saved:
     written: int  # bytes
 
 
-def map_word(departure: Departure) -> int:
-    """Where A's control page keeps the head of its page list: the "backup pages map"."""
-    side = departure.side
-    if not side.kernel.saved_words_in_data:
-        return departure.arguments.control_page + CODE_MAX + _MAP[side.arch]
-    code = RelocateCode(side.symbols, True)
-    return departure.arguments.control_page + code.offset("pa_backup_pages_map")
+@dataclass(frozen=True)
+class ControlWords:
+    """Where A's control page keeps what A itself needs for its way back: physical addresses."""
+
+    map: int  # the head of the page list: the "backup pages map"
+    stack: int  # the stack pointer, below which are the registers
+
+    @staticmethod
+    def of(departure: Departure) -> ControlWords:
+        side = departure.side
+        page = departure.arguments.control_page
+        if not side.kernel.saved_words_in_data:
+            return ControlWords(page + CODE_MAX + _MAP[side.arch], page + CODE_MAX)
+        code = RelocateCode(side.symbols, True)
+        return ControlWords(
+            page + code.offset("pa_backup_pages_map"), page + code.offset("saved_rsp")
+        )
 
 
-def save(agent: Agent, device: str, word: int, limit: float, *, ignore_map: bool) -> Saved:
+def save(
+    agent: Agent, device: str, control: ControlWords, limit: float, *, ignore_map: bool
+) -> Saved:
     """The device must read as zeros. Raises GuestBroken."""
-    words = ["save", "--device", device, "--map", hex(word), "--zeroed"]
+    words = ["save", "--device", device, "--zeroed"]
+    words += ["--map", hex(control.map), "--stack", hex(control.stack)]
     said = run_tool(agent, [*words, *(["--no-map"] if ignore_map else [])], limit)
     return Saved(**{key: said[key] for key in Saved.__dataclass_fields__})
 

@@ -11,7 +11,7 @@ from harness.context import RunContext
 from harness.jump.options import JumpOptions
 from harness.jump.setup import jump_machine, require_jump, run_story
 from harness.jump.side import PAGE
-from harness.jump.snapshot_save import Saved, map_word, save, system_ram
+from harness.jump.snapshot_save import ControlWords, Saved, save, system_ram
 from harness.jump.snapshot_tampers import SavedSite, SnapshotTamper
 from harness.jump.travel import Travel
 from harness.machine import Life
@@ -128,7 +128,7 @@ class SnapshotStory:
                 saved = save(
                     agent,
                     _DEVICES[number - 1],
-                    map_word(departure),
+                    ControlWords.of(departure),
                     travel.life.remaining(),
                     ignore_map=tamper is not None and tamper.ignore_map,
                 )

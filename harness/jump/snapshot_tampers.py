@@ -139,6 +139,15 @@ def _change_log(site: SavedSite) -> None:
     site.done.append(f"wrote over {found} of {_NONCE.decode()}")
 
 
+def _change_register(site: SavedSite) -> None:
+    with site.disk.open("rb") as file:
+        at = file.read(1 << 22).index(b"CORE\0\0\0\0") + 8 + 112
+    with site.disk.open("rb") as file:
+        byte = os.pread(file.fileno(), 1, at)[0]
+    site.write(at, bytes([byte ^ 1]))
+    site.done.append("flipped a bit of a register in NT_PRSTATUS")
+
+
 _ALL = (
     SnapshotTamper("image-byte", "one bit of one page flips on the disk", saved=_flip_byte),
     SnapshotTamper("pages-swapped", "two pages change places on the disk", saved=_exchange),
@@ -164,6 +173,9 @@ _ALL = (
         oracle="vmcore-tools",
         stage="tools",
         opened=_change_log,
+    ),
+    SnapshotTamper(
+        "register-changed", "one bit of a saved register flips in the note", saved=_change_register
     ),
     SnapshotTamper("note-changed", "VMCOREINFO names another release", saved=_change_note),
 )

@@ -24,6 +24,37 @@ _ET_CORE, _PT_LOAD, _PT_NOTE = 4, 1, 4
 _IDENT = b"\x7fELF\x02\x01\x01"  # 64 bits, little endian
 
 
+@dataclass(frozen=True)
+class Status:
+    """NT_PRSTATUS: struct elf_prstatus of an architecture."""
+
+    size: int
+    word: int
+    registers: int  # offset of pr_reg
+    order: tuple[str, ...]  # in it: struct user_regs_struct
+    kept: tuple[str, ...]  # those that a C function must not change
+
+    def register(self, data: bytes, name: str) -> int:
+        at = self.registers + self.order.index(name) * self.word
+        return int.from_bytes(data[at : at + self.word], "little")
+
+
+STATUS = {
+    "x86_64": Status(
+        *(336, 8, 112),
+        order=tuple(
+            "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig ip cs flags sp ss".split()
+        ),
+        kept=("rbx", "rbp", "r12", "r13", "r14", "r15"),
+    ),
+    "i386": Status(
+        *(144, 4, 72),
+        order=tuple("rbx rcx rdx rsi rdi rbp rax ds es fs gs orig ip cs flags sp ss".split()),
+        kept=("rbx", "rbp", "rsi", "rdi"),
+    ),
+}
+
+
 class BadVmcore(Exception):
     """The file is no such core; ``str()`` says what was expected."""
 

@@ -10,7 +10,7 @@ import jumpback_relocation as relocation
 
 from harness.jump.departure import Departure
 from harness.jump.side import PAGE
-from harness.oracles.vmcore import MACHINE, BadVmcore, Vmcore
+from harness.oracles.vmcore import MACHINE, STATUS, BadVmcore, Vmcore
 from harness.results import Check, Finding, RuleUse
 
 ORACLE = "vmcore-image"
@@ -131,9 +131,11 @@ class VmcoreChecks:
         return check
 
     def _notes(self, core: Vmcore) -> Check:
-        """VMCOREINFO is what stands in A's memory, and of its release."""
+        """VMCOREINFO is what stands in A's memory, and of its release; the registers are those at
+        relocate_kernel."""
         check = self._check("the image's notes are A's")
         check.compared = 1
+        self._registers(core, check)
         info = core.note("VMCOREINFO")
         side = self._departure.side
         if info is None:
@@ -153,6 +155,24 @@ class VmcoreChecks:
                 f"{info[at:at + 16]!r}",
             )
         return check
+
+    def _registers(self, core: Vmcore, check: Check) -> None:
+        """What a C function keeps, behind its call: NT_PRSTATUS."""
+        departure = self._departure
+        data = core.note("CORE")
+        layout = STATUS[departure.side.arch]
+        if data is None or len(data) != layout.size:
+            self._add(check, "no note NT_PRSTATUS of the kernel's size")
+            return
+        general = departure.registers.general
+        wanted = {name: general[name] for name in layout.kept}
+        wanted |= {"ip": departure.return_address, "sp": departure.registers.sp + layout.word}
+        wanted |= {"cs": departure.registers.selectors["cs"]}
+        for name, value in wanted.items():
+            found = layout.register(data, name)
+            if found != value:
+                self._add(check, f"NT_PRSTATUS, {name}: expected {value:#x}, found {found:#x}")
+        check.compared += len(wanted)
 
     def _check(self, name: str) -> Check:
         return Check(f"{name}, snapshot {self._number}", ORACLE, True, cycle=self._number)
