@@ -13,6 +13,7 @@ from harness.hibernation.notes import note_end
 from harness.jump.kexec_tools import KEXEC_TOOLS, kexec_tools_files
 from harness.jump.loader import build_guests
 from harness.jump.options import JumpOptions, command_line
+from harness.jump.sockets import one_cpu_a_socket
 from harness.machine import Life, Machine, MachineConfig, UnexpectedEnd
 from harness.machine.snapshot_store import SnapshotStore
 from harness.results import Check, Finding
@@ -46,6 +47,7 @@ def jump_machine(
         cpus=context.options.cpus,
         accelerator=context.accelerator,
         disks=disks,
+        extra_args=() if options.acpi else one_cpu_a_socket(context.options.cpus),
     )
 
 

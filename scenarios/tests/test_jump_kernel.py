@@ -32,7 +32,7 @@ def jump_kernel(folder: Path, *arguments: str) -> Ran:
         pytest.param(("--arch", "i386", "--cpus", "2"), marks=FULL, id="6.1-i386-smp"),
         pytest.param(("--cpus", "2", "--acpi", "off"), marks=FULL, id="6.1-smp-acpi-off"),
         pytest.param(("--console", "suspended"), marks=FULL, id="6.1-console-suspended"),
-        pytest.param(("--memory", "1024", "--mem-max", "0xfffffff"), marks=FULL, id="6.1-256M"),
+        pytest.param(("--memory", "512", "--mem-max", "0x7ffffff"), marks=FULL, id="6.1-128M"),
         pytest.param(
             ("--memory", "512", "--mem-min", "0x6000000", "--mem-max", "0xbffffff"),
             marks=FULL,
