@@ -39,18 +39,16 @@ class Status:
         return int.from_bytes(data[at : at + self.word], "little")
 
 
+_ORDER_64 = "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig ip cs flags sp ss"
+_ORDER_32 = "rbx rcx rdx rsi rdi rbp rax ds es fs gs orig ip cs flags sp ss"
 STATUS = {
     "x86_64": Status(
         *(336, 8, 112),
-        order=tuple(
-            "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig ip cs flags sp ss".split()
-        ),
+        order=tuple(_ORDER_64.split()),
         kept=("rbx", "rbp", "r12", "r13", "r14", "r15"),
     ),
     "i386": Status(
-        *(144, 4, 72),
-        order=tuple("rbx rcx rdx rsi rdi rbp rax ds es fs gs orig ip cs flags sp ss".split()),
-        kept=("rbx", "rbp", "rsi", "rdi"),
+        *(144, 4, 72), order=tuple(_ORDER_32.split()), kept=("rbx", "rbp", "rsi", "rdi")
     ),
 }
 
