@@ -34,10 +34,9 @@ class SharedStops:
         says so, and all of them are asked."""
         with self._life.paused():
             for address, watcher in watchers.items():
-                there = self._watchers.setdefault(address, [])
-                there.append(watcher)
-                if len(there) == 1:
-                    self._life.add_breakpoint(address, condition=self._ask)
+                self._watchers.setdefault(address, []).append(watcher)
+                # Also where somebody watches already: others may have removed the breakpoint.
+                self._life.add_breakpoint(address, condition=self._ask)
 
     def remove(self, watchers: Mapping[int, Condition]) -> None:
         with self._life.paused():

@@ -161,7 +161,8 @@ class FakeLife:
         yield
 
     def add_breakpoint(self, address: int, *, condition: Condition) -> None:
-        assert address not in self.conditions, "would replace somebody's breakpoint"
+        there = self.conditions.get(address, condition)
+        assert there == condition, "would replace somebody's breakpoint"
         self.conditions[address] = condition
 
     def remove_breakpoint(self, address: int) -> None:
@@ -263,6 +264,22 @@ def test_watchers_share_an_address_and_leave_nothing_behind(built: tuple[Symbols
         assert story.come_by("thaw-processes", A)  # stops, and is recorded
     assert not story.come_by("thaw-processes", A)
     assert [step.step for step in recorder.stop().steps] == ["thaw-processes"] * 2
+    assert not story.life.conditions
+
+
+@pytest.mark.kernels
+def test_a_breakpoint_that_somebody_removed_is_set_again(built: tuple[Symbols, str]) -> None:
+    story = Story(*built)
+    recorder = story.recorder()
+    recorder.start()
+    address = next(iter(story.sites.at))
+    story.life.remove_breakpoint(address)
+    with SharedStops.of(cast(Life, story.life)).stopping(address):
+        assert address in story.life.conditions
+    recorder.pause()
+    recorder.start()
+    assert address in story.life.conditions
+    recorder.stop()
     assert not story.life.conditions
 
 
