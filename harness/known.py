@@ -133,6 +133,11 @@ def _direction_flag(chosen: Mapping[str, Any]) -> Meets:
     return untampered(chosen) if met else Meets.NEVER
 
 
+def _kexec_tools(chosen: Mapping[str, Any]) -> Meets:
+    met = chosen.get("loader") == "kexec-tools"
+    return untampered(chosen) if met else Meets.NEVER
+
+
 # What comes of it: the machine does not get back to C, or not far in it.
 _DIES = (
     Sign("^jump-cpu$", "^return$", "was not reached: .*guest triple-faulted", follows=True),
@@ -155,6 +160,27 @@ KNOWN: tuple[Defect, ...] = (
         scenarios={"jump-fail-step": _suspend_fails},
         # The serial line that the agent speaks on is among the devices.
         fatal=True,
+    ),
+    Defect(
+        id="kexec-tools-no-vmcore",
+        summary="kexec-tools' headers have no note, so that there is no /proc/vmcore",
+        stands={"x86_64": Stand((2, 6)), "i386": Stand((2, 6))},
+        signs=(
+            Sign("^vmcore$", "^callee$", "/proc/vmcore: No such file"),
+            Sign("^console$", "", r"WARNING: .*mm/vmalloc\.c:\d", follows=True),
+            Sign("^console$", "", r"-\[ cut here \]-", follows=True),
+        ),
+        scenarios={"jump-kernel": _kexec_tools},
+    ),
+    Defect(
+        id="kexec-tools-low-memory",
+        summary="kexec-tools does not keep B from A's memory below 1 MiB",
+        stands={"x86_64": Stand((2, 6)), "i386": Stand((2, 6))},
+        signs=(
+            # At most five digits: below 1 MiB.
+            Sign("^jump-memory$", "^(callee|return)$", r"^page differs at 0x[0-9a-f]{1,5}$"),
+        ),
+        scenarios={"jump-kernel": _kexec_tools},
     ),
     Defect(
         id="jump-back-entry-unmapped",
