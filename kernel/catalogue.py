@@ -18,6 +18,7 @@ ARCHITECTURES = ("x86_64", "i386")
 _VERSION = re.compile(r"\d+\.\d+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
 _VARIANT = re.compile(r"[a-z0-9][a-z0-9-]*")
+_OPTION = re.compile(r"[a-zA-Z0-9-]+")
 _LINE = re.compile(r"\S.*")
 _REQUIRED = ("version", "arch", "package", "suites", "fragments")
 _OPTIONAL = ("patches",)
@@ -41,8 +42,9 @@ class Variant:
     symptom: str  # one line: what is seen
     source: str  # the bug it stands for: a mainline commit, or words
     scenario: str  # that must catch it: "jump-kernel"
-    stage: str  # that it must blame: "P3 return"
+    stage: str  # stands in the name of the stage that it must blame: "return"
     patch: Path
+    options: tuple[str, ...] = ()  # of the scenario: ("--cpus", "2")
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,8 @@ def _bases(where: str, table: dict[str, object], rows: list[Row]) -> list[Row]:
 
 
 def _variant_rows(path: Path, where: str, table: dict[str, object], rows: list[Row]) -> list[Row]:
-    _check_keys(where, table, _VARIANT_KEYS, _VARIANT_KEYS)
+    _check_keys(where, table, _VARIANT_KEYS, (*_VARIANT_KEYS, "options"))
+    options = tuple(_names(where, table, "options", _OPTION)) if "options" in table else ()
     identity = _text(where, table, "id", _VARIANT)
     kind = _text(where, table, "kind", _VARIANT)
     if kind not in _VARIANT_FOLDERS:
@@ -224,6 +227,7 @@ def _variant_rows(path: Path, where: str, table: dict[str, object], rows: list[R
             scenario=_text(where, table, "scenario", _NAME),
             stage=_text(where, table, "stage", _LINE),
             patch=patch,
+            options=options,
         )
         found.append(replace(base, variant=variant))
     return found
@@ -277,11 +281,13 @@ def _text(where: str, table: dict[str, object], key: str, pattern: re.Pattern[st
     return value
 
 
-def _names(where: str, table: dict[str, object], key: str) -> list[str]:
+def _names(
+    where: str, table: dict[str, object], key: str, pattern: re.Pattern[str] = _NAME
+) -> list[str]:
     value = table[key]
     if not isinstance(value, list) or not value:
         raise CatalogueError(f"{where}: {key} must be a list of names, not {value!r}")
     for item in value:
-        if not isinstance(item, str) or not _NAME.fullmatch(item):
+        if not isinstance(item, str) or not pattern.fullmatch(item):
             raise CatalogueError(f"{where}: {key}: {item!r} does not look like a name")
     return value

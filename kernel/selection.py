@@ -140,7 +140,9 @@ def disk_size(path: Path) -> int:
 
 
 def _caught(row: Row) -> str:
-    return f"{row.variant.scenario}: {row.variant.stage}" if row.variant else ""
+    if row.variant is None:
+        return ""
+    return f"{' '.join((row.variant.scenario, *row.variant.options))}: {row.variant.stage}"
 
 
 def _listed(kernel: KernelUnderTest, state: State, caught: str = "") -> Listed:

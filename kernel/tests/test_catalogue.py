@@ -239,6 +239,7 @@ def test_variant_is_its_kernel_with_one_patch_more(with_variant: Path) -> None:
         ('symptom = "half', 'symptom = "\\nhalf', "does not look like a symptom"),
         ('scenario = "jump-call"', "", "scenario is missing"),
         ('stage = "P1"', 'stage = ""', "does not look like a stage"),
+        ('stage = "P1"', 'stage = "P1"\noptions = ["a b"]', "options: 'a b' does not look like"),
         (VARIANT, VARIANT + VARIANT, "two variants 9.9\\+half-swapped-x86_64"),
         ("[[variant]]", "[variant]", r"variants are \[\[variant\]\] tables"),
     ],
