@@ -105,7 +105,7 @@ def bench_command(
             elif part == "snapshot":
                 figures += jump.snapshot(pairs, 256, progress.note)
             else:
-                figures.append(jump.round_trip(pairs, 256, progress.note))
+                figures += jump.round_trip(pairs, 256, progress.note)
                 figures.append(jump.switching(cycles, 256))
         progress.done()
     if as_json:
