@@ -8,7 +8,7 @@ that is what the user has to be told.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from harness.agent import (
     Agent,
@@ -83,11 +83,15 @@ def guest_up(
     nonce: str = "",
     append: str = "",
     time_scale: float = 1.0,
+    point: str = "agent",
+    prepare: Callable[[GuestLink], None] = lambda link: None,
 ) -> GuestLink:
     """The machine's next life, with an agent that waits for requests; the machine stands still.
 
-    Restored if ``store`` has such a life, else booted. ``nonce``: see ``SnapshotStore.life``; to
-    be given where there is no store.
+    Restored if ``store`` has such a life, else booted. ``prepare``: what else is done in the guest,
+    which runs, before it is saved; ``point`` says what in words and changes with it. What others
+    need of it goes into ``link.life.memo``. ``nonce``: see ``SnapshotStore.life``; to be given
+    where there is no store.
     """
     links: list[GuestLink] = []
 
@@ -96,6 +100,7 @@ def guest_up(
         with life.stage("boot", BOOT_LIMIT * time_scale):
             life.resume()
             life.wait(lambda event: isinstance(event, GuestSaid) and event.name == "hello")
+        prepare(links[0])
         life.pause()
 
     if store is None:
@@ -103,7 +108,5 @@ def guest_up(
         life.start()
         boot(life)
     else:
-        life = store.life(
-            machine, "agent", boot, role=role, cycle=cycle, nonce=nonce, append=append
-        )
+        life = store.life(machine, point, boot, role=role, cycle=cycle, nonce=nonce, append=append)
     return links[0] if links else GuestLink(life, time_scale)

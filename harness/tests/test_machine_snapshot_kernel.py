@@ -157,14 +157,21 @@ def test_later_runs_need_no_boot(tmp_path: Path) -> None:
     rig, _ = machine("x86_64", 1, tmp_path)
     store = SnapshotStore(Cache(tmp_path / "cache"))
     answers = []
+
+    def prepare(link: GuestLink) -> None:
+        with link.asking() as agent:
+            link.life.memo["pa"] = agent.plant("word", "planted once").pa
+
     with rig:
         for _ in range(2):
-            link = guest_up(rig, store)
+            link = guest_up(rig, store, point="planted", prepare=prepare)
             assert not link.life.running
+            assert link.life.read_physical(link.life.memo["pa"], 12) == b"planted once"
             link.life.resume()
             with link.asking() as agent:
                 hello = agent.hello()
                 assert hello.life == link.life.record.nonce
+                assert agent.check("word").pa == link.life.memo["pa"]
                 answers.append((hello.life, hello.pid))
             link.close()
         assert answers[0] == answers[1]
