@@ -67,4 +67,4 @@ class CallSite:
 
     def monitor(self, command: str) -> str:
         """QEMU's human monitor; the machine stands still."""
-        return self.life._engine.qmp.hmp(command)
+        return self.life.monitor(command)

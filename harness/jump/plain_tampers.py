@@ -86,7 +86,7 @@ def _set_word(site: PlainSite) -> None:
 
 
 def _mask_irq(site: PlainSite) -> None:
-    site.life._engine.qmp.hmp(f"o /b {_SLAVE_MASK:#x} 0xfe")
+    site.life.monitor(f"o /b {_SLAVE_MASK:#x} 0xfe")
     site.done.append("the second 8259's mask became 0xfe")
 
 

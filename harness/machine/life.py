@@ -293,6 +293,10 @@ class Life:
         """By the stub's names: "rax", "rip", also for 32-bit kernels."""
         self._engine.write_register(cpu, name, value)
 
+    def monitor(self, command: str) -> str:
+        """What QEMU's human monitor answers: for state that no other method shows."""
+        return self._engine.qmp.hmp(command)
+
     def interrupt_controllers(self) -> InterruptControllers:
         return self._engine.interrupt_controllers()
 

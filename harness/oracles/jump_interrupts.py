@@ -85,8 +85,8 @@ class Controllers:
         return machine
 
     def monitor(self, command: str) -> str:
-        """QEMU's human monitor, to which a life has no public way."""
-        return self._life._engine.qmp.hmp(command)
+        """QEMU's human monitor."""
+        return self._life.monitor(command)
 
 
 class InterruptProof:
