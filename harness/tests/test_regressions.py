@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every regression of the catalogue turns its scenario red, and the scenario blames the right stage.
+"""Every regression of the catalogue turns its scenario red, which blames the right stage.
 
 That the same scenario is green without the regression is the scenarios' own tests' to show.
 """
