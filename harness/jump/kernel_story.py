@@ -9,6 +9,7 @@ from dataclasses import replace
 from harness.context import RunContext
 from harness.guest_link import GuestLink
 from harness.jump.callee_checks import CalleeChecks
+from harness.jump.boot_once import BootOnce
 from harness.jump.options import JumpOptions
 from harness.jump.setup import jump_machine, require_jump, run_booted_story, run_story
 from harness.jump.site import JumpSite
@@ -33,13 +34,13 @@ class JumpKernelStory:
         require_jump(self._context)
         config = jump_machine(self._context, self._options)
         if self._options.boot_once:
-            run_booted_story(self._context, config, self._tell_of_guest, self._done)
+            once = BootOnce(self._context, self._options)
+            run_booted_story(self._context, config, once, self._tell_of_guest, self._done)
         else:
             run_story(self._context, config, self._tell_of_life, self._done)
 
     def _tell_of_guest(self, link: GuestLink) -> None:
-        travel = Travel.begin(self._context, self._options, link.life, link)
-        self._tell(travel, travel.plant_in_a)
+        self._tell(*BootOnce(self._context, self._options).go_on(link))
 
     def _tell_of_life(self, life: Life) -> None:
         travel = Travel.begin(self._context, self._options, life)
@@ -52,7 +53,7 @@ class JumpKernelStory:
         try:
             progress.start("A: boot, load B", None)
             get_up()
-            travel.load(self._tamper.append_to_b)
+            travel.load()
             self._there_and_back(travel, site, first=True)
             for trip in range(2, self._options.trips + 1):
                 progress.start(f"trip {trip} of {self._options.trips}", None)

@@ -13,6 +13,7 @@ from harness.context import RunContext
 from harness.guest_link import GuestLink
 from harness.hibernation.notes import note_memory
 from harness.jump.instructions import InstructionCount
+from harness.jump.boot_once import BootOnce
 from harness.jump.options import JumpOptions
 from harness.jump.setup import jump_machine, require_jump, run_booted_story, run_story
 from harness.jump.site import JumpSite
@@ -54,13 +55,13 @@ class PingPongStory:
             self._counter = InstructionCount(self._context)
             config = self._counter.config(config)
         if self._options.boot_once:
-            run_booted_story(self._context, config, self._tell_of_guest, self._done)
+            once = BootOnce(self._context, self._options)
+            run_booted_story(self._context, config, once, self._tell_of_guest, self._done)
         else:
             run_story(self._context, config, self._tell_of_life, self._done)
 
     def _tell_of_guest(self, link: GuestLink) -> None:
-        travel = Travel.begin(self._context, self._options, link.life, link)
-        self._tell(travel, travel.plant_in_a)
+        self._tell(*BootOnce(self._context, self._options).go_on(link))
 
     def _tell_of_life(self, life: Life) -> None:
         travel = Travel.begin(self._context, self._options, life)
@@ -73,7 +74,7 @@ class PingPongStory:
         try:
             progress.start("A: boot, load B", None)
             get_up()
-            travel.load(self._tamper.append_to_b)
+            travel.load()
             booted = time.monotonic()
             counted = self._count(travel)
             travel.cross()

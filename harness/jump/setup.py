@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from harness.context import RunContext
 from harness.errors import GuestBroken, SkipError
@@ -65,15 +66,39 @@ def run_story(
     _in_machine(context, config, begin, done)
 
 
+class Prepared(Protocol):
+    """What is done in a guest before it is saved. ``point`` says in words what, and changes with
+    it."""
+
+    @property
+    def point(self) -> str:
+        ...
+
+    def prepare(self, link: GuestLink) -> None:
+        ...
+
+
 def run_booted_story(
-    context: RunContext, config: MachineConfig, tell: Callable[[GuestLink], None], done: list[str]
+    context: RunContext,
+    config: MachineConfig,
+    prepared: Prepared,
+    tell: Callable[[GuestLink], None],
+    done: list[str],
 ) -> None:
-    """The same, of a guest that is up and stands still: booted once, and restored in every later
-    run that asks for the same machine."""
+    """The same, of a guest that is up, prepared and stands still: booted once, and restored in
+    every later run that asks for the same."""
     store = SnapshotStore(note=context.progress.note)
 
     def begin(machine: Machine) -> None:
-        tell(guest_up(machine, store, time_scale=context.options.time_scale))
+        tell(
+            guest_up(
+                machine,
+                store,
+                time_scale=context.options.time_scale,
+                point=prepared.point,
+                prepare=prepared.prepare,
+            )
+        )
 
     _in_machine(context, config, begin, done)
 

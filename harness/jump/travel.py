@@ -94,6 +94,20 @@ def _no_moment(_: Moments) -> Moment:
     return _nothing
 
 
+def load_b(context: RunContext, options: JumpOptions, link: GuestLink, nonce: str) -> Loaded:
+    """In A, which runs."""
+    words = b_command_line(context, options, nonce)
+    with link.asking() as agent:
+        if options.loader == KEXEC_TOOLS:
+            return load_with_kexec_tools(agent, options.window, words)
+        return load_kernel(agent, options.window, words)
+
+
+def b_command_line(context: RunContext, options: JumpOptions, nonce: str) -> str:
+    append = options.tamper.append_to_b if options.tamper is not None else ""
+    return command_line(context, options, "maxcpus=1", f"jumpback.life={nonce}", append)
+
+
 @dataclass
 class Travel:
     context: RunContext
@@ -150,15 +164,11 @@ class Travel:
         with self.stage("plant"), self.link.asking() as agent:
             self.a.planted = self._plant(agent, self.a, self.context.options.cpus)
 
-    def load(self, append: str = "") -> None:
-        words = command_line(
-            self.context, self.options, "maxcpus=1", f"jumpback.life={self.b.nonce}", append
-        )
-        with self.stage("load"), self.link.asking() as agent:
-            if self.options.loader == KEXEC_TOOLS:
-                self.loaded = load_with_kexec_tools(agent, self.options.window, words)
-            else:
-                self.loaded = load_kernel(agent, self.options.window, words)
+    def load(self) -> None:
+        """B, if a snapshot has not got it already."""
+        with self.stage("load"):
+            if self.loaded is None:
+                self.loaded = load_b(self.context, self.options, self.link, self.b.nonce)
             with self.life.paused():
                 self.a.side = self.look(self.a)
 

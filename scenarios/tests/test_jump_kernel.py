@@ -62,6 +62,17 @@ def test_there_and_back_is_proved(tmp_path: Path, arguments: tuple[str, ...]) ->
     }
 
 
+@pytest.mark.full
+def test_a_run_that_is_restored_is_proved_as_one_that_boots(tmp_path: Path) -> None:
+    runs = [jump_kernel(tmp_path, "--boot-once") for _ in range(2)]
+    for ran in runs:
+        assert ran.document["verdict"] == "PASS", ran.summary()
+    stages = [stage["name"] for stage in runs[1].document["lives"][0]["stages"]]
+    assert "restore" in stages and "boot" not in stages
+    names = [{check["name"] for check in ran.document["checks"]} for ran in runs]
+    assert names[0] == names[1]
+
+
 @pytest.mark.parametrize(
     ("arch", "finding"),
     [("x86_64", "jump-back-entry-unmapped"), ("i386", "gdt-not-reloaded")],

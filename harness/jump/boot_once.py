@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""--boot-once: A with B loaded, saved when it was booted for the first time and restored in every
+later run (harness/machine/snapshot_store.py). To load a kernel takes longer than to boot one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from harness.context import RunContext
+from harness.guest_link import GuestLink
+from harness.jump.loader import Loaded
+from harness.jump.options import JumpOptions, limit
+from harness.jump.travel import Travel, b_command_line, load_b
+
+# What the story must know of a guest that it has not booted itself; in the life's memo.
+_NONCE, _LOADED = "B's nonce", "B"
+
+
+class BootOnce:
+    def __init__(self, context: RunContext, options: JumpOptions) -> None:
+        self._context = context
+        self._options = options
+
+    @property
+    def point(self) -> str:
+        """All that B's image follows from, but for the machine itself and B's nonce."""
+        options = self._options
+        window = f"{options.window.first:#x}-{options.window.last:#x}"
+        line = b_command_line(self._context, options, "")
+        return f"B loaded by {options.loader} into {window}: {line}"
+
+    def prepare(self, link: GuestLink) -> None:
+        nonce = f"{self._context.random.getrandbits(64):016x}"
+        with link.life.stage("load", limit(self._context, self._options, "load")):
+            loaded = load_b(self._context, self._options, link, nonce)
+        link.life.memo.update({_NONCE: nonce, _LOADED: asdict(loaded)})
+
+    def go_on(self, link: GuestLink) -> tuple[Travel, Callable[[], None]]:
+        """With the guest that is up, and what still has to be done in A."""
+        travel = Travel.begin(self._context, self._options, link.life, link)
+        travel.b.nonce = link.life.memo[_NONCE]
+        travel.loaded = Loaded(**link.life.memo[_LOADED])
+        return travel, travel.plant_in_a
