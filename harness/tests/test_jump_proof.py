@@ -139,6 +139,7 @@ def test_every_stop_sees_what_was_changed_there(tmp_path: Path, arch: str) -> No
         (destination, source), *_ = departure.pairs
         control = departure.arguments.control_page
         banner = physical(made, "linux_banner")
+        arguments_at_departure(departure)
 
         proof.enter(departure)
         checks = made.memory(departure)
@@ -195,6 +196,20 @@ def test_every_stop_sees_what_was_changed_there(tmp_path: Path, arch: str) -> No
 
 def physical(made: Rig, symbol: str) -> int:
     return made.side.view.kernel.translate(made.side.symbols.address(symbol))[0]
+
+
+def arguments_at_departure(departure: Departure) -> None:
+    assert CpuChecks(departure, 1, 0).at_departure().passed
+    given = departure.arguments
+    for owner, spoilt in (
+        ("image->head", replace(departure, arguments=replace(given, head=given.head ^ PAGE))),
+        ("image->start", replace(departure, arguments=replace(given, start=given.start ^ 8))),
+        ("preserve_context", replace(departure, arguments=replace(given, preserve=False))),
+        ("swap page", replace(departure, arguments=replace(given, swap_page=0))),
+        ("GDT kept in saved_context", replace(departure, gdt_kept=False)),
+    ):
+        (finding,) = CpuChecks(spoilt, 1, 0).at_departure().findings
+        assert (finding.owner, finding.stage) == (owner, DEPARTURE)
 
 
 def registers_at_entry(made: Rig, departure: Departure) -> None:

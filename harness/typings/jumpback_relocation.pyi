@@ -67,7 +67,6 @@ class Allowance:
 
     def __init__(self, rule: str, gpa: int, length: int) -> None:
         """All bits of it."""
-
     @property
     def rule(self) -> str: ...
     @property
