@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stories of the jump scenarios: a kernel is left by kexec and returned to, and every stop is proved."""
+"""Stories of the jump scenarios: a kernel is left by kexec and returned to, each stop proved."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import jumpback_relocation as relocation
 
 from harness.context import RunContext
-from harness.errors import GuestHang, GuestPanic, InfraError
+from harness.errors import InfraError
 from harness.jump.departure import Departure, Stops, read_departure
 from harness.jump.side import CALLEE, CALLEE_ENTRY, CPU_ORACLE, DEPARTURE, PAGE, RETURN, Side
 from harness.kexec.kimage_struct import BadKimage, installed, read_as_is
