@@ -37,6 +37,7 @@ class SnapshotStory:
         self._ranges: list[tuple[int, int]] = []
         self._values: list[str] = []  # of the page that changes, by snapshot
         self._snapshots: list[Snapshot] = []
+        self._told = False  # to the end
         self._disks = [context.folder / f"snapshot-{number}.vmcore" for number in (1, 2)]
 
     def run(self) -> None:
@@ -52,7 +53,9 @@ class SnapshotStory:
             run_story(context, config, self._tell, self._done)
         finally:
             self._snapshots.clear()
-            if not context.options.keep:
+            # Those of a failed run are its evidence.
+            proved = self._told and all(check.passed for check in context.result.checks)
+            if proved and not context.options.keep:
                 for disk in self._disks:
                     disk.unlink(missing_ok=True)
 
@@ -72,6 +75,7 @@ class SnapshotStory:
             with travel.stage("tools"), travel.life.paused():
                 self._open_with_tools(travel)
             self._summarize(travel)
+            self._told = True
         finally:
             self._snapshots.clear()
             travel.close()

@@ -69,6 +69,7 @@ def test_both_snapshots_are_proved(tmp_path: Path, arguments: tuple[str, ...]) -
         said = ran.document["properties"][f"snapshot_{number}"]
         moved = re.search(r"(\d+) of them from elsewhere", said)
         assert moved is not None and int(moved[1]) > 1000, said
+    assert not list(ran.folder.glob("*.vmcore"))
     changed = made["the snapshots differ where A's memory does"]
     assert int(changed["detail"].split()[0]) < changed["compared"] // 2
 
@@ -85,6 +86,7 @@ def test_each_fault_is_found_and_blamed(tmp_path: Path, name: str) -> None:
     # No fault of an image is one of the jump's.
     assert {found["oracle"] for found in ran.findings} <= {"vmcore-image", "vmcore-tools"}
     assert f"--tamper {name}" in ran.document["command"]
+    assert (ran.folder / "snapshot-1.vmcore").exists()
 
 
 @pytest.mark.full
