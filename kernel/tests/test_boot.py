@@ -15,9 +15,12 @@ import pytest
 from kernel import KernelUnderTest, build, extract, fetch_package, host_suite, load
 from kernel.catalogue import Row
 
-# Stock kernels and flavours are for `jumpback test --all`.
+# What `jumpback test` does not build is for `jumpback test --all`: stock kernels, flavours, some i386.
+MORE = ("6.12-i386", "7.2-i386")
 ROWS = [
-    pytest.param(row, id=row.name, marks=[pytest.mark.full] if row.flavour else [])
+    pytest.param(
+        row, id=row.name, marks=[pytest.mark.full] if row.flavour or row.name in MORE else []
+    )
     for row in load()
 ]
 BOOT_LIMIT = 90  # seconds; about 3 on an idle machine
