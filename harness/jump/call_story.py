@@ -23,6 +23,7 @@ from harness.jump.call_tampers import CallTamper
 from harness.jump.proof import JumpProof, NotReached
 from harness.jump.setup import require_jump, run_story
 from harness.jump.side import Side
+from harness.jump.sockets import one_cpu_a_socket
 from harness.kexec.calls import PAGE
 from harness.kexec.guest_view import GuestView
 from harness.kexec.kimage_struct import installed
@@ -83,7 +84,7 @@ class JumpCallStory:
             memory_mib=context.options.memory_mib,
             cpus=context.options.cpus,
             accelerator=context.accelerator,
-            extra_args=() if self._options.acpi else _one_cpu_a_socket(context.options.cpus),
+            extra_args=() if self._options.acpi else one_cpu_a_socket(context.options.cpus),
         )
         run_story(context, config, self._tell, self._done)
 
@@ -189,6 +190,7 @@ class JumpCallStory:
         interrupts = InterruptProof(context, life, side)
         self._calls += 1
         proof.cycle = site.number_in_run = self._calls
+        trace.cycle = interrupts.cycle = self._calls
         context.result.properties["last_call"] = f"{site.payload.kind.name}, call {site.call}"
         with self._stage("departure", note):
             proof.arm(side)
@@ -292,11 +294,6 @@ class JumpCallStory:
         limit = LIMITS[kind] * self._context.options.time_scale
         with self._life.stage(f"{kind} {note}".strip(), limit):
             yield
-
-
-def _one_cpu_a_socket(cpus: int) -> tuple[str, ...]:
-    """Without ACPI the kernel finds CPUs by the BIOS's MP table, which has one of each socket."""
-    return ("-smp", f"cpus={cpus},sockets={cpus},cores=1,threads=1")
 
 
 def _without_bios(life: Life) -> relocation.Frames:

@@ -90,15 +90,22 @@ class Controllers:
 
 
 class InterruptProof:
-    """Of one jump of the kernel ``side``, there and back. The stops are made by the story."""
+    """Of one jump of the kernel ``side``, there and back. The stops are made by the story.
+    ``cycle``: the jump's number, for the checks and findings."""
 
     def __init__(
-        self, context: RunContext, life: Life, side: KernelSide, path: str = "jump"
+        self,
+        context: RunContext,
+        life: Life,
+        side: KernelSide,
+        path: str = "jump",
+        cycle: int = 0,
     ) -> None:
         self._context = context
         self._life = life
         self._symbols = side.symbols
         self._path = path
+        self.cycle = cycle
         self._word = 8 if side.arch == "x86_64" else 4
         self._controllers = Controllers(life, side.symbols, side.release, side.arch)
         self._before: ji.Machine | None = None
@@ -241,11 +248,11 @@ class InterruptProof:
         ]
 
     def _check(self, name: str, found: ji.Machine) -> Check:
-        return Check(name, ORACLE, True, compared=len(found.registers()))
+        return Check(name, ORACLE, True, self.cycle, len(found.registers()))
 
     def _finding(self, stage: str, register: str, message: str) -> Finding:
         number = self._life.record.index
-        return Finding(ORACLE, stage, message, life=number, owner=register or None)
+        return Finding(ORACLE, stage, message, self.cycle, number, owner=register or None)
 
     def _finish(self, check: Check, findings: Sequence[Finding]) -> Check:
         check.findings = list(findings)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jumpback_jump as jj
 
@@ -85,7 +85,7 @@ class TraceRecorder:
     A step of a kernel without ``saved_command_line`` would be taken for one of any.
 
     ``also``: is called at every step that was recorded, while the machine stands still; True stops
-    it there.
+    it there. ``cycle``: the jump's number, for the check and its findings.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class TraceRecorder:
         arch: str,
         release: str,
         also: Callable[[Recorded, Hit], bool] | None = None,
+        cycle: int = 0,
     ) -> None:
         self._life = life
         self._sites: Sites = sites_of(symbols, release)
@@ -102,6 +103,7 @@ class TraceRecorder:
         self._release = release
         self._line_at = symbols.address("saved_command_line")
         self._also = also
+        self.cycle = cycle
         self._with_argument = _steps_with_argument(self._sites.kernel)
         self._watchers = {address: self._hit for address in self._sites.at}
         self._mine: bytes | None = None
@@ -224,21 +226,27 @@ class TraceRecorder:
         told = trace or (self.jumps[-1] if self.jumps else JumpTrace())
         wanted = scenario or jj.Scenario()
         life = self._life.record.index
-        return judge_trace(self._sites.kernel, self._release, told, wanted, life)
+        return judge_trace(self._sites.kernel, self._release, told, wanted, life, self.cycle)
 
 
 def judge_trace(
-    kernel: jj.Kernel, release: str, trace: JumpTrace, scenario: jj.Scenario, life: int = 0
+    kernel: jj.Kernel,
+    release: str,
+    trace: JumpTrace,
+    scenario: jj.Scenario,
+    life: int = 0,
+    cycle: int = 0,
 ) -> Check:
-    check = Check(CHECK, ORACLE, True, compared=len(trace.steps))
+    check = Check(CHECK, ORACLE, True, cycle, len(trace.steps))
     parts = [(trace.kernel, jj.judge(kernel, scenario, trace.kernel))]
     if trace.entered_machine:
         parts.append((trace.machine, jj.judge_machine(kernel, scenario.branch, trace.machine)))
     for part, judgement in parts:
         if judgement.outcome != "match" or judgement.violations:
             stage = scenario.failing or _parted_at(judgement, part)
-            check.findings.append(_finding(judgement, stage, release, life))
-    check.findings += _not_alone(trace, life)
+            check.findings.append(_finding(judgement, stage, release))
+    check.findings += _not_alone(trace)
+    check.findings = [replace(finding, life=life, cycle=cycle) for finding in check.findings]
     check.passed = not check.findings
     check.detail = f"{len(trace.steps)} steps" if check.passed else check.findings[0].message
     return check
@@ -254,7 +262,7 @@ def _parted_at(judgement: jj.Judgement, trace: jj.Trace) -> str:
     return (parted.expected or parted.found).split(" ")[0]
 
 
-def _finding(judgement: jj.Judgement, stage: str, release: str, life: int) -> Finding:
+def _finding(judgement: jj.Judgement, stage: str, release: str) -> Finding:
     """``stage``: the step that was made to fail, whose way out is wrong, or where the ways part."""
     parted = judgement.divergence
     words = []
@@ -265,10 +273,10 @@ def _finding(judgement: jj.Judgement, stage: str, release: str, life: int) -> Fi
     words.append(parted.text if parted is not None else judgement.text)
     words += judgement.undone
     words += [violation.text for violation in judgement.violations]
-    return Finding(ORACLE, stage, "; ".join(dict.fromkeys(words)), life=life, owner=stage or None)
+    return Finding(ORACLE, stage, "; ".join(dict.fromkeys(words)), owner=stage or None)
 
 
-def _not_alone(trace: JumpTrace, life: int) -> list[Finding]:
+def _not_alone(trace: JumpTrace) -> list[Finding]:
     """Between the taking down of the other CPUs and their return every step is the boot CPU's."""
     names = [step.step for step in trace.steps]
     if _ALONE[0] not in names:
@@ -280,7 +288,6 @@ def _not_alone(trace: JumpTrace, life: int) -> list[Finding]:
             ORACLE,
             step.step,
             f"{step.text()} was made on CPU {step.cpu}: only the boot CPU may be there",
-            life=life,
         )
         for step in trace.steps[first : last + 1]
         if step.cpu != 0

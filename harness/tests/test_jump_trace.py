@@ -137,6 +137,14 @@ def test_only_the_boot_cpu_jumps() -> None:
     assert judged(trace).passed
 
 
+def test_the_jump_that_was_wrong_is_named() -> None:
+    trace = made(without="enable-cpus")
+    trace.steps[-1].cpu = 1
+    check = judge_trace(KERNEL, "6.12.117", trace, jj.Scenario(), 2, 7)
+    assert check.cycle == 7 and len(check.findings) > 1
+    assert {(finding.life, finding.cycle) for finding in check.findings} == {(2, 7)}
+
+
 def test_no_jump_is_no_pass() -> None:
     assert not judged(JumpTrace()).passed
 
