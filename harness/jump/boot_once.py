@@ -38,8 +38,8 @@ class BootOnce:
         link.life.memo.update({_NONCE: nonce, _LOADED: asdict(loaded)})
 
     def go_on(self, link: GuestLink) -> tuple[Travel, Callable[[], None]]:
-        """With the guest that is up, and what still has to be done in A."""
+        """With the guest that is up, and how to let it run."""
         travel = Travel.begin(self._context, self._options, link.life, link)
         travel.b.nonce = link.life.memo[_NONCE]
         travel.loaded = Loaded(**link.life.memo[_LOADED])
-        return travel, travel.plant_in_a
+        return travel, link.life.resume

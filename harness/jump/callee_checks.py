@@ -17,7 +17,7 @@ from harness.jump.travel import Travel
 _PAGES = 8  # of A that B reads back: each costs some ms on the agent's line
 _SLEEP = 50000  # us; some ticks, whatever CONFIG_HZ is
 _RAM = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : System RAM$", re.M)
-_ENTRY = re.compile(r"\bkexec_jump_back_entry=(\S+)")
+_ENTRY = re.compile(r"\bkexec_jump_back_entry=(?:0x)?([0-9a-f]+)\b")
 
 
 class CalleeChecks:
@@ -33,28 +33,32 @@ class CalleeChecks:
         problems = [] if found == wanted else [f"expected B's nonce {wanted}, found {found!r}"]
         travel.fail_or_pass("B is the kernel that runs", "nonce", "callee", problems)
 
-    def offered_entry(self) -> None:
+    def told(self) -> None:
+        """What B was told of where it may live and where A waits: one command, for each process
+        is dear under emulation."""
+        travel = self._travel
+        with travel.link.asking() as agent:
+            text = agent.run("exec cat /proc/cmdline /proc/iomem").text
+        self._offered_entry(text)
+        self._memory_map(text)
+
+    def _offered_entry(self, text: str) -> None:
         """B's command line names the place where A waits: what P2 will be."""
         travel = self._travel
         departure = travel.a.departure
         assert departure is not None
-        with travel.link.asking() as agent:
-            line = agent.run("cat /proc/cmdline").text
-        found = _ENTRY.search(line)
+        found = _ENTRY.search(text)
         wanted = departure.return_point
         problems = []
         if found is None:
             problems.append(f"B's command line has no kexec_jump_back_entry=; wanted {wanted:#x}")
         elif int(found.group(1), 16) != wanted:
             problems.append(f"kexec_jump_back_entry={found.group(1)}, A waits at {wanted:#x}")
-        name = "B is offered the way back"
-        travel.fail_or_pass(name, "callee", "callee-entry", problems)
+        travel.fail_or_pass("B is offered the way back", "callee", "callee-entry", problems)
 
-    def memory_map(self) -> None:
+    def _memory_map(self, text: str) -> None:
         """B uses the window and nothing else."""
         travel = self._travel
-        with travel.link.asking() as agent:
-            text = agent.run("cat /proc/iomem").text
         window = travel.options.window
         problems = []
         ranges = [(int(a, 16), int(b, 16)) for a, b in _RAM.findall(text)]
@@ -79,7 +83,7 @@ class CalleeChecks:
         pfns = travel.context.random.sample(pfns, min(_PAGES, len(pfns)))
         if nonce is not None and not self._in_window(nonce // PAGE):
             pfns.append(nonce // PAGE)
-        problems = []
+        problems = [] if pfns else ["no page of A was found that could be asked for"]
         pages: dict[int, bytes] = {}
         with travel.link.asking() as agent:
             try:
@@ -108,12 +112,11 @@ class CalleeChecks:
         kept = [gpa // PAGE for gpa, _ in departure.image.kept]
         kept += [page // PAGE for page in departure.table_pages]
         moved = departure.destinations | departure.moves.sources | relocation.Frames(sorted(kept))
-        last = travel.life.ram.size // PAGE
         random = travel.context.random
         found: list[int] = []
         for _ in range(4000):
-            pfn = random.randrange(0x100, last)
-            if self._in_window(pfn) or pfn in moved:
+            pfn = random.randrange(0x100, departure.memory.end_pfn)
+            if self._in_window(pfn) or pfn in moved or pfn not in departure.memory:
                 continue
             if departure.memory.read(pfn * PAGE, PAGE) != empty:
                 found.append(pfn)
@@ -126,15 +129,15 @@ class CalleeChecks:
         return pfn < 0x100 or window.first <= pfn * PAGE <= window.last
 
     def timer(self) -> None:
-        """The tick of the kernel that runs, seen from outside by its jiffies while a process sleeps:
-        an idle CPU has no tick (CONFIG_NO_HZ_IDLE)."""
+        """The tick of the boot CPU, seen from outside by the kernel's jiffies while a process sleeps
+        there: an idle CPU has no tick (CONFIG_NO_HZ_IDLE)."""
         travel = self._travel
         with travel.life.paused():
             side = travel.running.side or travel.look(travel.running)
             before = side.view.variable("jiffies")
         problems = []
         with travel.link.asking() as agent:
-            done = agent.run(f"exec usleep {_SLEEP}")
+            done = agent.run(f"exec taskset 1 usleep {_SLEEP}")
         if not done.good:
             problems.append(f"a process that slept {_SLEEP} us ended with {done.exit}")
         with travel.life.paused():

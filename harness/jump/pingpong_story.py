@@ -75,6 +75,7 @@ class PingPongStory:
             progress.start("A: boot, load B", None)
             get_up()
             travel.load()
+            travel.plant_in_a()
             booted = time.monotonic()
             counted = self._count(travel)
             travel.cross()

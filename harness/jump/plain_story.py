@@ -57,6 +57,7 @@ class PlainStory:
         try:
             progress.start("A: boot, load B", None)
             travel.boot()
+            travel.plant_in_a()
             self._load(travel)
             progress.start("A to B", None)
             self._leave(travel, proof)

@@ -65,6 +65,7 @@ class SnapshotStory:
         try:
             progress.start("A: boot, load B", None)
             travel.boot()
+            travel.plant_in_a()
             travel.load()
             kept = self._plant(travel)
             self._there_and_back(travel, 1)

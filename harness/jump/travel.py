@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import jumpback_relocation as relocation
 
 from harness.agent import Agent
-from harness.agent_state import AttemptResult
+from harness.agent_state import AttemptResult, CounterState
 from harness.context import RunContext
 from harness.guest_link import GuestLink
 from harness.jump.departure import Departure
@@ -33,7 +33,7 @@ from harness.kexec.guest_view import GuestView
 from harness.machine import GuestSaid, Life
 from harness.oracles.jump_interrupts import InterruptProof
 from harness.oracles.jump_trace import TraceRecorder
-from harness.oracles.liveness import LivenessChecks, Planted, plant
+from harness.oracles.liveness import COUNTER, LivenessChecks, Planted, plant
 from harness.results import Check, Finding
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Kernel:
     trace: TraceRecorder | None = None
     interrupts: InterruptProof | None = None  # of that jump
     planted: Planted | None = None
+    counter: CounterState | None = None  # as it was last seen
     jumps: int = 0
 
 
@@ -156,10 +157,10 @@ class Travel:
         with self.stage("boot"):
             self.life.resume()
             self.await_hello()
-        self.plant_in_a()
 
     def plant_in_a(self) -> None:
-        """What must outlive the jumps. The machine may stand still yet."""
+        """What must outlive the jumps; once B is loaded, for a counter takes its share of the CPU.
+        The machine may stand still yet."""
         self.life.resume()
         with self.stage("plant"), self.link.asking() as agent:
             self.a.planted = self._plant(agent, self.a, self.context.options.cpus)
@@ -303,7 +304,9 @@ class Travel:
         with self.link.asking() as agent:
             checks = LivenessChecks(agent, self.life, kernel.jumps)
             self.context.record(checks.nonces(kernel.planted))
-            self.context.record(checks.workloads(kernel.planted, kernel.planted.counter))
+            before = kernel.counter or kernel.planted.counter
+            self.context.record(checks.workloads(kernel.planted, before))
+            kernel.counter = agent.query(COUNTER, CounterState)
             self.context.record(checks.cpus(kernel.planted.cpus))
 
     def check_log(self) -> None:
