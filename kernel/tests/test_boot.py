@@ -15,7 +15,7 @@ import pytest
 from kernel import KernelUnderTest, build, extract, fetch_package, host_suite, load
 from kernel.catalogue import Row
 
-# What `jumpback test` does not build is for `jumpback test --all`: stock kernels, flavours, some i386.
+# What `jumpback test` does not build is for `jumpback test --all`.
 MORE = ("6.12-i386", "7.2-i386")
 ROWS = [
     pytest.param(
