@@ -52,7 +52,9 @@ def save(
 ) -> Saved:
     """The device must read as zeros. Raises GuestBroken."""
     words = ["save", "--device", device, "--zeroed"]
-    words += ["--map", hex(control.map), "--stack", hex(control.stack)]
+    words += ["--map", hex(control.map)]
+    if not ignore_map:  # A's stack is not where it seems to be, then
+        words += ["--stack", hex(control.stack)]
     said = run_tool(agent, [*words, *(["--no-map"] if ignore_map else [])], limit)
     return Saved(**{key: said[key] for key in Saved.__dataclass_fields__})
 

@@ -38,7 +38,12 @@ def jump_snapshot(folder: Path, *arguments: str) -> Ran:
         pytest.param((), id="6.1"),
         pytest.param(("--arch", "i386", "--cpus", "2"), marks=FULL, id="6.1-i386-smp"),
         pytest.param(("--cpus", "2"), marks=FULL, id="6.1-smp"),
-        pytest.param(("--arch", "i386", "--acpi", "off"), marks=FULL, id="6.1-i386-acpi-off"),
+        # docs/findings/stale-calibration-handler.md: on a busy host it would die of that.
+        pytest.param(
+            ("--arch", "i386", "--acpi", "off", "--append", "nolapic_timer"),
+            marks=FULL,
+            id="6.1-i386-acpi-off",
+        ),
         pytest.param(
             ("--memory", "512", "--mem-min", "0x6000000", "--mem-max", "0xbffffff"),
             marks=FULL,
