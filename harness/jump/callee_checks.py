@@ -14,7 +14,7 @@ from harness.kexec.calls import PAGE
 from harness.jump.loader import read_core
 from harness.jump.travel import Travel
 
-_PAGES = 8  # of A that B reads back: each costs some ms on the agent's line
+_PAGES = 4  # of A that B reads back: each costs 50 ms on the agent's line
 _SLEEP = 50000  # us; some ticks, whatever CONFIG_HZ is
 _RAM = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : System RAM$", re.M)
 _ENTRY = re.compile(r"\bkexec_jump_back_entry=(?:0x)?([0-9a-f]+)\b")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.agent import Agent
+from harness.agent_state import CommandResult
 from harness.errors import GuestBroken, UsageError
 from harness.guest_image import GuestFile, build_guest
 from harness.guest_program import build_program
@@ -90,9 +91,10 @@ def load_way_back(agent: Agent) -> int:
 
 def read_core(agent: Agent, pfns: Sequence[int]) -> dict[int, bytes]:
     """In B: page frames of A, as B's /proc/vmcore gives them."""
-    text = _output(agent, [GUEST_PATH, "core", "--pages", ",".join(map(str, pfns))])
-    rows = (line.split() for line in text.splitlines())
-    return {int(row[1]): bytes.fromhex(row[2]) for row in rows if len(row) == 3}
+    data = _output(agent, [GUEST_PATH, "core", "--pages", ",".join(map(str, pfns))]).output
+    if len(data) != PAGE * len(pfns):
+        raise GuestBroken(f"jb-jump core: {len(pfns)} pages were expected, found {len(data)} bytes")
+    return {pfn: data[PAGE * at :][:PAGE] for at, pfn in enumerate(pfns)}
 
 
 def run_tool(agent: Agent, words: list[str], limit: float) -> dict[str, int]:
@@ -102,13 +104,13 @@ def run_tool(agent: Agent, words: list[str], limit: float) -> dict[str, int]:
 
 
 def _run(agent: Agent, words: list[str], limit: float = 60) -> dict[str, int]:
-    pairs = (line.split() for line in _output(agent, words, limit).splitlines())
+    pairs = (line.split() for line in _output(agent, words, limit).text.splitlines())
     return {pair[0]: int(pair[1], 0) for pair in pairs if len(pair) == 2}
 
 
-def _output(agent: Agent, words: list[str], limit: float = 60) -> str:
+def _output(agent: Agent, words: list[str], limit: float = 60) -> CommandResult:
     done = agent.run(f"exec {shlex.join(words)}", timeout=limit)
     if not done.good:
         how = f"exit status {done.exit}" if done.signal is None else f"signal {done.signal}"
         raise GuestBroken(f"jb-jump {words[1]}: {how}: {done.text[-400:].strip()}")
-    return done.text
+    return done
