@@ -64,13 +64,15 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option("0.1.0", prog_name="jumpback")
 def main() -> None:
-    """jumpback runs real Linux kernels through hibernation, power-off, boot and resume, and
-    proves from outside the guest that every page of memory is what a reference model says.
+    """jumpback runs real Linux kernels through kexec jump and hibernation, power-off, boot and
+    resume, and proves from outside the guest that every page of memory is what a reference model
+    says.
 
     \b
     First steps:
       jumpback demo                      the main job on a real 6.1, with a report
-      jumpback run hibernate-disk        the same, with your options (--help shows them)
+      jumpback run jump-kernel           from kernel to kernel and back (--help: its options)
+      jumpback list                      all scenarios, and the faults that they must find
       jumpback relocate-check 6.1        the kernel's relocate_kernel, in seconds, without a boot
       jumpback doctor                    what this machine can do
 

@@ -203,7 +203,7 @@ STEPS: dict[str, Callable[[Shell], None]] = {
     help="Also every kernel of the catalogue and every test that is too long for each run.",
 )
 def test_command(only: tuple[str, ...], keep_going: bool, everything: bool) -> None:
-    """Run every test of this tree: linters, unit tests, sanitizers, fuzz smoke, real boots.
+    """Run the tests of this tree: linters, unit tests, sanitizers, fuzz smoke, real boots.
 
     \b
     Steps, in order:

@@ -27,7 +27,13 @@ def jump_kernel(folder: Path, *arguments: str) -> Ran:
     "arguments",
     [
         pytest.param(("--cpus", "2", "--trips", "2"), id="6.1-smp"),
-        pytest.param(("--arch", "i386", "--acpi", "off"), id="6.1-i386-acpi-off"),
+        pytest.param(("--arch", "i386"), id="6.1-i386"),
+        # Without ACPI a busy host may show docs/findings/stale-calibration-handler.md.
+        pytest.param(
+            ("--arch", "i386", "--acpi", "off", "--append", "nolapic_timer"),
+            marks=FULL,
+            id="6.1-i386-acpi-off",
+        ),
         pytest.param(("--acpi", "off"), marks=FULL, id="6.1-acpi-off"),
         pytest.param(("--arch", "i386", "--cpus", "2"), marks=FULL, id="6.1-i386-smp"),
         pytest.param(("--cpus", "2", "--acpi", "off"), marks=FULL, id="6.1-smp-acpi-off"),
