@@ -27,6 +27,7 @@ class RunOptions:
     seed: int | None = None
     append: str = ""  # added to every life's kernel command line
     time_scale: float = 1.0  # multiplies every stage's time limit
+    strict: bool = False  # a known defect is a failure like any other
     keep: bool = False
     out: Path | None = None
 

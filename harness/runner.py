@@ -116,13 +116,14 @@ class _Run:
         tested = kernel.resolve(options.kernel, options.arch, progress=progress)
         result.kernel = KernelInfo(options.kernel, tested.release, tested.arch, str(tested.bzimage))
         result.properties.update(_tool_versions())
-        self.known = known.applied(
-            release=tested.release,
-            arch=tested.arch,
-            fixed=tested.fixed,
-            scenario=self._scenario.name,
-            chosen=self._chosen,
-        )
+        if not options.strict:
+            self.known = known.applied(
+                release=tested.release,
+                arch=tested.arch,
+                fixed=tested.fixed,
+                scenario=self._scenario.name,
+                chosen=self._chosen,
+            )
         for warning in tested.warnings:
             progress.note(f"    warning: {warning}")
         guest = build_guest(tested.arch, progress=progress)
@@ -162,6 +163,7 @@ def reproduce_command(
     for name, (value, usual) in common.items():
         if value != usual:
             words += [f"--{name}", str(value)]
+    words += ["--strict"] if options.strict else []
     for option in scenario.options:
         value = chosen[option.key]
         if value != option.default:

@@ -61,6 +61,9 @@ _COMMON: list[click.Option] = [
         show_default=True,
         help="Multiplies every stage's time limit (debug kernels, slow hosts).",
     ),
+    click.Option(
+        ["--strict"], is_flag=True, help="Known defects count as failures: for bisecting one."
+    ),
     click.Option(["--keep"], is_flag=True, help="Keep disks and captures of a good run, too."),
     click.Option(
         ["--out"],
@@ -141,6 +144,7 @@ def run_and_print(scenario: Scenario, chosen: Mapping[str, Any], common: Mapping
         seed=common["seed"],
         append=common["append"],
         time_scale=common["time_scale"],
+        strict=common["strict"],
         keep=common["keep"],
         out=common["out"],
     )

@@ -240,6 +240,19 @@ def test_a_defect_that_did_not_show_is_xpass(play: Callable[..., RunResult]) -> 
 
 
 @pytest.mark.usefixtures("label")
+def test_a_strict_run_fails_by_a_defect_and_passes_without(play: Callable[..., RunResult]) -> None:
+    result = play(_story(_suspended()), strict=True)
+    assert (result.verdict, result.known_defects) == (Verdict.FAIL, [])
+    assert result.checks[-1].known == [] and "known" not in result.reason
+    assert "--strict" in shlex.split(result.command)
+
+
+@pytest.mark.usefixtures("label")
+def test_a_strict_run_that_shows_no_defect_is_pass(play: Callable[..., RunResult]) -> None:
+    assert play(_story(_check(True)), strict=True).verdict is Verdict.PASS
+
+
+@pytest.mark.usefixtures("label")
 def test_a_run_that_does_not_run_into_it_is_pass(
     play: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,7 +339,7 @@ def test_the_reproducing_command_names_what_differs_and_the_seed() -> None:
     pairs = list(zip(words, words[1:]))
     for pair in (("--cpus", "2"), ("--append", "a b"), ("--cycles", "20"), ("--seed", "7")):
         assert pair in pairs
-    assert "--load" not in words and "--memory" not in words
+    assert not {"--load", "--memory", "--strict"} & set(words)
 
 
 def test_parallel_runs_get_folders_of_their_own(
