@@ -16,9 +16,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.errors import LostMachine
+
 TAIL_LINES = 60
 # A panic's line without its end is passed on after so long: it may be the last thing said.
 PARTIAL_LINE_DELAY = 0.1  # seconds
+SETTLE_LIMIT = 10.0  # seconds, for what stands in a pipe (64 KiB); usual: 0.001
 MAX_LINE = 8192  # bytes; a guest that never ends its line must not fill our memory
 
 
@@ -87,13 +90,23 @@ class Console:
         return list(self._tail) + ([_text(partial)] if partial else [])
 
     def settled(self) -> bytes:
-        """The whole log of a machine that stands still, once all it wrote has been passed on."""
+        """The whole log of a machine that stands still, once all it wrote has been passed on.
+
+        Raises LostMachine if nobody reads any more."""
         waiting = array.array("i", [0])
+        deadline = time.monotonic() + SETTLE_LIMIT
         while True:
+            alive = self._thread.is_alive()  # asked first: it may take the rest and end
             with self._taking:
                 fcntl.ioctl(self._pipe, termios.FIONREAD, waiting)
                 if waiting[0] == 0:
                     return self._path.read_bytes()
+            if not alive:
+                raise LostMachine(f"console: its reader is dead, {waiting[0]} bytes wait for it")
+            if time.monotonic() > deadline:
+                raise LostMachine(
+                    f"console: {waiting[0]} bytes are not read after {SETTLE_LIMIT:g} s"
+                )
             time.sleep(0.001)
 
     def replay(self, data: bytes) -> None:

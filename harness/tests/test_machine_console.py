@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import os
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.errors import LostMachine
+from harness.machine import console
 from harness.machine.console import MAX_LINE, Console, Severity, classify
 
 pytestmark = pytest.mark.timeout(20)
@@ -79,6 +82,48 @@ def test_bytes_that_are_no_text(port: Port) -> None:
     port.send(b"\xff\x00ok\n")
     assert port.take() == "\ufffd\x00ok"
     assert port.log.read_bytes() == b"\xff\x00ok\n"
+
+
+def test_settled_waits_for_what_is_read(port: Port) -> None:
+    port.send(b"one\ntwo")
+    assert port.console.settled() == b"one\ntwo"
+    assert port.take() == "one"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_settled_tells_of_a_reader_that_died(tmp_path: Path) -> None:
+    died = threading.Event()
+
+    def fail(line: str) -> None:
+        died.set()
+        raise RuntimeError(f"nobody takes {line!r}")
+
+    ours, guest = os.pipe()
+    dead = Console(ours, tmp_path / "console.log", fail)
+    os.write(guest, b"one\n")
+    assert died.wait(5)
+    os.write(guest, b"two\n")
+    with pytest.raises(LostMachine, match="reader is dead, 4 bytes"):
+        dead.settled()
+    dead.close()
+    os.close(guest)
+
+
+def test_settled_tells_of_a_reader_that_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has to leave the lock: one that holds it is passing lines on, which may take its time."""
+    monkeypatch.setattr(console, "SETTLE_LIMIT", 0.05)
+    monkeypatch.setattr(Console, "_read", lambda self: self._thread_may_end.wait(5))
+    monkeypatch.setattr(Console, "_thread_may_end", threading.Event(), raising=False)
+    ours, guest = os.pipe()
+    stuck = Console(ours, tmp_path / "console.log", lambda line: None)
+    os.write(guest, b"one\n")
+    with pytest.raises(LostMachine, match="4 bytes are not read after 0.05 s"):
+        stuck.settled()
+    stuck._thread_may_end.set()  # type: ignore[attr-defined]
+    stuck.close()
+    os.close(guest)
 
 
 # Lines as kernels print them, with and without PRINTK_TIME.
