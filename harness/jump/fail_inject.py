@@ -82,6 +82,7 @@ class Injector:
         self._entry = symbols.address("kernel_kexec")
         self._reader = StateReader(symbols)
         self._word = 8 if symbols.arch == "x86_64" else 4
+        self._mutex = not symbols.all("__kexec_lock")  # it has kexec_mutex instead
         self._held_bytes = 4  # that were written over the lock
         self._watchers: dict[int, Condition] = {}
         self._refusal = Refusal("")
@@ -110,7 +111,8 @@ class Injector:
 
     def hold_lock(self) -> None:
         """For tampers; the machine stands still."""
-        self._life.write_virtual(self._sites.lock, _HELD.to_bytes(4, "little"))
+        held, size = (_HELD_MUTEX, self._word) if self._mutex else (_HELD, 4)
+        self._life.write_virtual(self._sites.lock, held.to_bytes(size, "little"))
 
     def _actions(self, site: Site, step: str) -> Iterator[Condition]:
         if site.kind is Kind.RETURN:
@@ -120,13 +122,18 @@ class Injector:
         if site.kind is Kind.STEP and site.step in self.skip:
             yield self._pass_over
         how = STEPS[step].how
-        if site.step != STEPS[step].fails or self.blind:
+        if self.blind:
+            return
+        # Which mutex it is, and so which step, only the argument says.
+        if how is How.LOCK_HELD and site.kind is Kind.MUTEX and site.symbol != "mutex_unlock":
+            yield self._hold_lock
+        if site.step != STEPS[step].fails:
             return
         if how is How.REFUSES and site.kind is Kind.STEP:
             yield self._pass_over
         if how in (How.REFUSES, How.FAILS_LATE) and site.kind is Kind.RESULT:
             yield self._fail
-        if how is How.LOCK_HELD and site.kind in (Kind.LOCK, Kind.MUTEX):
+        if how is How.LOCK_HELD and site.kind is Kind.LOCK:
             yield self._hold_lock
 
     def _enter(self, hit: Hit) -> bool:

@@ -25,12 +25,13 @@ from harness.jump.options import JumpOptions, command_line
 from harness.jump.proof import JumpProof, NotReached
 from harness.jump.setup import require_jump, run_story
 from harness.jump.side import Side
+from harness.jump.sockets import one_cpu_a_socket
 from harness.kexec.calls import PAGE, PRESERVE_CONTEXT, Call, Content, Segment
 from harness.kexec.guest_view import GuestView
 from harness.kexec.loader import guest_files, make_calls
 from harness.machine import Breakpoint, GuestSaid, Life, MachineConfig
 from harness.oracles.jump_sites import sites_of
-from harness.oracles.jump_trace import TraceRecorder
+from harness.oracles.jump_trace import JumpTrace, TraceRecorder
 from harness.oracles.liveness import Planted, plant
 from harness.results import Check
 
@@ -82,6 +83,7 @@ class FailStory:
             cpus=context.options.cpus,
             accelerator=context.accelerator,
             disks=(disk,),
+            extra_args=() if self._options.acpi else one_cpu_a_socket(context.options.cpus),
         )
         run_story(context, config, self._tell, self._done)
         if all(check.passed for check in context.result.checks) and not context.options.keep:
@@ -110,9 +112,8 @@ class FailStory:
         context = self._context
         seed = context.random.getrandbits(32)
         with link.asking() as agent:
-            # Without ACPI a kernel may not know of the others: those that it has must stay.
             cpus = sum(proof.alive for proof in agent.cpus())
-            if self._options.acpi and cpus != context.options.cpus:
+            if cpus != context.options.cpus:
                 raise GuestBroken(f"{cpus} of {context.options.cpus} CPUs run after the boot")
             planted = plant(
                 agent,
@@ -173,10 +174,12 @@ class FailStory:
             checks.arm_timer(agent)
             attempt = agent.jump()
         life.wait(Breakpoint)
-        self._require_refusal(refusal)
+        trace = recorder.stop()
+        if not injector.blind:
+            require_refusal(refusal, trace)
         if mine:
             self._tamper.at_stop(injector, self._done.append)
-        wanted = self._judge_trace(recorder, step)
+        wanted = self._judge_trace(recorder, trace, step)
         injector.disarm()
         if not checks.stands(refusal):
             return  # the serial line that the agent speaks on is among the devices
@@ -189,14 +192,8 @@ class FailStory:
             checks.all(agent, planted, before, result, self._image)
         self._note(step, refusal)
 
-    def _require_refusal(self, refusal: Refusal) -> None:
-        step = STEPS[refusal.step]
-        if step.how is How.DEVICE and refusal.asked and not refusal.injected:
-            raise InfraError(f"{step.driver}() was called for {refusal.asked} device(s) only")
-
-    def _judge_trace(self, recorder: TraceRecorder, step: str) -> int:
+    def _judge_trace(self, recorder: TraceRecorder, trace: JumpTrace, step: str) -> int:
         """Returns what kernel_kexec() has to return."""
-        trace = recorder.stop()
         scenario = jj.Scenario("jump", STEPS[step].fails, -EIO)
         if self._tamper.step == step:
             self._tamper.at_trace(trace, self._done.append)
@@ -262,3 +259,16 @@ class FailStory:
         limit = LIMITS.get(name, LIMITS["step"])
         with life.stage(name, limit * self._context.options.time_scale):
             yield
+
+
+def require_refusal(refusal: Refusal, trace: JumpTrace) -> None:
+    """Raises InfraError if the kernel came by the step and was not made to fail in it. A kernel
+    that never came by it is judged by its trace."""
+    step = STEPS[refusal.step]
+    if step.how is How.NO_IMAGE or refusal.injected:
+        return
+    if all(made.step != step.fails for made in trace.steps):
+        return
+    if step.how is How.DEVICE:
+        raise InfraError(f"{step.driver}() was called for {refusal.asked} device(s) only")
+    raise InfraError(f"{refusal.step} was made, and the rig did not make it fail")

@@ -68,6 +68,10 @@ def arm_timer(agent: Agent, cycle: int, latency: float) -> str:
     return name
 
 
+class FiredEarly(InfraError):
+    """The timers were due before the save or the jump had begun: nothing is proved by them."""
+
+
 class LivenessChecks:
     """The checks after one resume; each returns a Check to record."""
 
@@ -126,7 +130,8 @@ class LivenessChecks:
         return self._check("workloads went on", "workload", "check", problems, compared)
 
     def timer(self, name: str, result: AttemptResult) -> Check:
-        """Armed before the save, fired after the resume, and periodic ones tick."""
+        """Armed before the save, fired after the resume, and periodic ones tick. Raises FiredEarly.
+        """
         deadline = time.monotonic() + min(TIMER_LIMIT, self._life.remaining())
         while True:
             state = self._agent.query(name, TimerState)
@@ -145,7 +150,7 @@ class LivenessChecks:
                 problems.append(f"{name}: the {clock} timer fired {shot.expirations} times")
         if state.monotonic.fired and state.monotonic.fired_ns < result.monotonic_before_ns:
             # Nothing the kernel did wrong, and no proof either.
-            raise InfraError(
+            raise FiredEarly(
                 f"{name} fired before the save had begun: this host is too slow or too loaded for "
                 "the timer check; run fewer machines at a time"
             )
