@@ -7,6 +7,7 @@ same place. What is damaged is dropped, with a note, and the machine boots.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -129,23 +130,31 @@ class SnapshotStore:
                     self._note(f"a snapshot of {size >> 20} MiB is not kept: over the limit")
                     return
                 self._cache.publish_unsynced(made, self.folder / key)
-            self._prune(key)
         except (OSError, LostMachine) as error:
             if not life.alive:
                 raise
             self._note(f"the machine was not saved: {error}")
+            return
+        try:
+            self._prune(key)
+        except OSError as error:
+            self._note(f"old snapshots were not removed: {error}")
 
     def _prune(self, keep: str) -> None:
         """Down to the limit, those first that have not been used for longest."""
         with self._cache.lock("snapshots"):
-            found = {path: _size(path) for path in self.folder.iterdir()}
+            found: dict[Path, int] = {}
+            for path in self.folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):  # dropped meanwhile as damaged
+                    found[path] = _size(path)
             total = sum(found.values())
             for path in sorted(found, key=_last_use):
                 if total <= self._limit or path.name == keep:
                     continue
                 with self._cache.try_lock(_lock(path.name)) as free:
                     if free:
-                        self._cache.remove(path)
+                        with contextlib.suppress(FileNotFoundError):
+                            self._cache.remove(path)
                         total -= found[path]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import GuestPanic
-from harness.machine import Life, Machine, PowerOff
+from harness.machine import Life, Machine, PowerOff, snapshot_store
 from harness.machine.snapshot import DEVICES, MANIFEST, RAM, Snapshot
 from harness.machine.snapshot_store import SnapshotStore
 from harness.machine.sparse import BLOCK
@@ -201,3 +201,28 @@ def test_the_oldest_go_first(make: Callable[..., Rig]) -> None:
         rig.machine, "1", rig.boot
     )
     assert "not kept" in rig.notes[-1] and not any(store.folder.glob("*"))
+
+
+def test_one_that_goes_while_the_oldest_are_looked_for(
+    make: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run drops it as damaged: neither this one's own, nor the removal of others, fails."""
+    rig = make("count")
+    rig.store.life(rig.machine, "1", rig.boot)
+    size = sum(path.stat().st_blocks * 512 for path in rig.stored().iterdir())
+    rig.store.life(rig.machine, "2", rig.boot)
+    first, *_ = sorted(rig.store.folder.iterdir(), key=lambda path: path.stat().st_mtime)
+    was = snapshot_store._size
+
+    def gone(folder: Path) -> int:
+        if folder == first and folder.exists():
+            shutil.rmtree(folder)
+        return was(folder)
+
+    monkeypatch.setattr(snapshot_store, "_size", gone)
+    store = SnapshotStore(rig.cache, limit=size + size // 2, note=rig.notes.append)
+    store.life(rig.machine, "3", rig.boot)
+    assert rig.notes == [] and len(list(store.folder.iterdir())) == 1
+    monkeypatch.undo()
+    store.life(rig.machine, "3", rig.boot)
+    assert rig.boots == 3
