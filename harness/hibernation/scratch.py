@@ -9,12 +9,12 @@ import tempfile
 from pathlib import Path
 
 
-def scratch_folder(need: int, fallback: Path) -> Path:
-    """Private, on a tmpfs if two captures fit there, else in the run folder."""
+def scratch_folder(need: int, fallback: Path, *, captures: int = 2) -> Path:
+    """Private, on a tmpfs if so many captures of ``need`` bytes fit there, else in ``fallback``."""
     shared = Path("/dev/shm")
     if shared.is_dir():
         stat = os.statvfs(shared)
-        if stat.f_bavail * stat.f_frsize > 2 * need and os.access(shared, os.W_OK):
+        if stat.f_bavail * stat.f_frsize > captures * need and os.access(shared, os.W_OK):
             _remove_abandoned(shared)
             return Path(tempfile.mkdtemp(prefix="jumpback-", suffix=f"-{os.getpid()}", dir=shared))
     return Path(tempfile.mkdtemp(prefix="scratch-", dir=fallback))

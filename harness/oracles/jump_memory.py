@@ -35,7 +35,7 @@ class JumpMemory:
         self._life = life
         self.regions = [(part.gpa, part.offset, part.size) for part in life.ram.ranges]
         self._file = jumpback_vm.RamFile(str(life.ram.path), self.regions)
-        self._scratch = scratch_folder(life.ram.size, folder)
+        self._scratch = scratch_folder(life.ram.size, folder, captures=_SLOTS)
         self._pool: jumpback_vm.CapturePool | None = jumpback_vm.CapturePool(
             str(self._scratch), life.ram.size, _SLOTS
         )
