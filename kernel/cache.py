@@ -10,7 +10,10 @@ lock can be taken is a dead process's and is removed.
     sources/    unpacked and patched source trees
     kernels/    built kernels, one folder a key
     names/      what a row of the catalogue was last built to, as links: 6.1-stock-x86_64
+    ccache/     compilations, found again by other kernels of the same source
     logs/       the last build log of each key
+    guest/      guests' programs and initial file systems (harness/guest_program.py)
+    snapshots/  saved machines, up to a limit (harness/machine/snapshot_store.py)
     locks/, tmp/
 """
 
