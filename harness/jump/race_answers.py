@@ -60,16 +60,17 @@ def parse(text: str, first: int, rounds: int) -> list[Round]:
     if not lines or lines[-1] != f"done {rounds}":
         raise BadAnswers(f"jb-race: 'done {rounds}' was expected, found {lines[-1:]}")
     for line in lines[:-1]:
-        kind, *words = line.split()
         try:
+            kind, *words = line.split()
             each = found[int(words[0])]
             if kind == "o":
                 thread, what, begin, end, error = words[1:]
-                each.answers.append(Answer(what, int(thread), int(begin), int(end), int(error)))
+                numbers = int(begin), int(end), int(error)
+                each.answers.append(Answer(_kind(what), int(thread), *numbers))
             elif kind == "s":
                 each.loaded = {"0": False, "1": True}[words[1]]
             elif kind == "q":
-                each.quiet.append((words[1], int(words[2])))
+                each.quiet.append((_kind(words[1]), int(words[2])))
             else:
                 raise BadAnswers(f"jb-race: {line!r} is no answer")
         except (KeyError, ValueError, IndexError) as error:
@@ -78,6 +79,13 @@ def parse(text: str, first: int, rounds: int) -> list[Round]:
         if each.loaded is None or not each.answers:
             raise BadAnswers(f"jb-race: round {each.number} is not whole")
     return list(found.values())
+
+
+def _kind(letter: str) -> str:
+    """Raises KeyError."""
+    if letter not in NAMES:
+        raise KeyError(letter)
+    return letter
 
 
 def problems_of(each: Round, loaded: bool) -> Iterator[str]:
@@ -114,15 +122,21 @@ def problems_of(each: Round, loaded: bool) -> Iterator[str]:
 
 
 def ends_of(answers: Sequence[Answer], loaded: bool) -> set[bool]:
-    """Whether an image is loaded after the calls: all that is possible; empty: no order fits."""
+    """Whether an image is loaded after the calls: all that is possible; empty: no order fits.
+
+    Calls that were turned away stand wherever they like: what they are between has its order
+    without them. They are most of many loaders' calls, and the search grows with the product of
+    the threads' calls.
+    """
     threads: dict[int, list[Answer]] = {}
-    for answer in sorted(answers, key=lambda each: each.begin):
+    effective = (answer for answer in answers if answer.error != errno.EBUSY)
+    for answer in sorted(effective, key=lambda each: each.begin):
         threads.setdefault(answer.thread, []).append(answer)
     rows = list(threads.values())
     seen: set[tuple[tuple[int, ...], bool]] = set()
     ends: set[bool] = set()
     todo = [((0,) * len(rows), loaded)]
-    while todo:
+    while todo and len(ends) < 2:
         state = todo.pop()
         if state in seen:
             continue
@@ -145,8 +159,6 @@ def ends_of(answers: Sequence[Answer], loaded: bool) -> set[bool]:
 
 def _after(answer: Answer, image: bool) -> bool | None:
     """Whether an image is loaded after this call; None: it cannot have answered so here."""
-    if answer.error == errno.EBUSY:
-        return image
     if answer.what == LOAD:
         return True
     if answer.what == UNLOAD:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import errno
 import itertools
+from dataclasses import replace
 from random import Random
 
 import pytest
 
+from harness.jump import race_answers
 from harness.jump.race_answers import (
     EXEC,
     LOAD,
@@ -189,3 +191,48 @@ def test_lines_are_read() -> None:
 def test_what_is_no_account_is_refused(text: str) -> None:
     with pytest.raises(BadAnswers):
         parse(text, 3, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD.replace("s 3 1\n", "s 3 1\n\n"),
+        GOOD.replace("o 3 1 l 1 12 0", "o 3 1 w 1 12 0"),
+        GOOD.replace("q 3 l 0", "q 3 w 0"),
+    ],
+)
+def test_blank_lines_and_calls_of_no_kind_are_refused(text: str) -> None:
+    with pytest.raises(BadAnswers, match="is no answer"):
+        parse(text, 3, 1)
+
+
+def test_calls_that_were_turned_away_change_no_order() -> None:
+    for seed in range(400):
+        random = Random(seed)
+        answers, before, _ = _really_happened(random)
+        told = [replace(a, error=BUSY) if random.random() < 0.4 else a for a in answers]
+        effective = [a for a in told if a.error != BUSY]
+        if len(effective) <= 6:
+            assert ends_of(told, before) == _tried(effective, before), f"seed {seed}"
+
+
+def test_the_search_is_spared_what_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six loaders whose calls all overlap, most of them turned away, and a jump."""
+    states = 0
+    real = race_answers._after
+
+    def counted(answer: Answer, image: bool) -> bool | None:
+        nonlocal states
+        states += 1
+        return real(answer, image)
+
+    monkeypatch.setattr(race_answers, "_after", counted)
+    answers = [
+        Answer(LOAD, thread, 100 * call, 100 * call + 99, 0 if call == thread % 6 else BUSY)
+        for thread in range(1, 7)
+        for call in range(6)
+    ]
+    answers = [replace(answer, begin=0, end=600) for answer in answers]
+    answers.append(Answer(EXEC, 0, 0, 600, 0))
+    assert ends_of(answers, False) == {True}
+    assert states < 2**7 * 2 * 7  # any set of the seven that count, twice, with what may follow

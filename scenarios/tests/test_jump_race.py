@@ -32,7 +32,7 @@ FULL = pytest.mark.full
         ),
         pytest.param(("--rounds", "40", "--cpus", "2", "--kernel", "7.2"), marks=FULL, id="7.2"),
         pytest.param(
-            ("--rounds", "20", "--cpus", "4", "--loaders", "7"), marks=FULL, id="6.1-four-cpus"
+            ("--rounds", "20", "--cpus", "4", "--loaders", "6"), marks=FULL, id="6.1-four-cpus"
         ),
     ],
 )
