@@ -7,6 +7,7 @@ image's, the registers are cleared, and the word that would be the way back is z
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import jumpback_relocation as relocation
 
@@ -19,7 +20,7 @@ from harness.machine import Life
 from harness.machine.registers import Registers
 from harness.oracles.jump_cpu import CpuChecks
 from harness.oracles.jump_memory import JumpMemory, MemoryChecks
-from harness.results import Check, Finding
+from harness.results import Check, Finding, RuleUse
 
 _REGISTERS = 30  # that the model compares, about: 15 cleared ones, rip, flags, CRs, tables, words
 
@@ -115,13 +116,25 @@ class _Memory(MemoryChecks):
         allowed += departure.stack_below
         if kernel.abi == "flags":
             self._compare(check, CALLEE_ENTRY, now, moves, moves.sources, allowed)
+            rules, detail = check.rules, check.detail
             others = moves.sources.others(now)
             self._compare(check, CALLEE_ENTRY, now, relocation.Moves(), others, allowed)
+            check.rules = add_uses(rules, check.rules)
+            check.detail = "; ".join(dict.fromkeys(filter(None, [detail, check.detail])))
         else:
             follow = moves.follow(allowed)
             self._compare(check, CALLEE_ENTRY, now, moves, relocation.Frames(), follow)
         check.seconds = time.monotonic() - began
         return check
+
+
+def add_uses(first: list[RuleUse], second: list[RuleUse]) -> list[RuleUse]:
+    """Of two comparisons that make one check."""
+    uses = {rule.name: rule for rule in first}
+    for rule in second:
+        before = uses[rule.name].uses if rule.name in uses else 0
+        uses[rule.name] = replace(rule, uses=before + rule.uses)
+    return list(uses.values())
 
 
 class _Cpu(CpuChecks):

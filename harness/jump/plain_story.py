@@ -6,7 +6,7 @@ boots in A's place, and is offered no way back.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jumpback_jump as jj
 
@@ -18,7 +18,6 @@ from harness.jump.options import JumpOptions, command_line
 from harness.jump.plain_proof import PlainProof
 from harness.jump.plain_tampers import PlainSite, PlainTamper
 from harness.jump.setup import jump_machine, require_jump, run_story
-from harness.jump.sockets import one_cpu_a_socket
 from harness.jump.travel import Travel
 from harness.machine import Life
 from harness.oracles.jump_interrupts import InterruptProof
@@ -46,8 +45,7 @@ class PlainStory:
         """Records checks in the context's result."""
         require_jump(self._context)
         self._jump = JumpOptions(acpi=self._options.acpi)
-        sockets = () if self._options.acpi else one_cpu_a_socket(self._context.options.cpus)
-        config = replace(jump_machine(self._context, self._jump), extra_args=sockets)
+        config = jump_machine(self._context, self._jump)
         run_story(self._context, config, self._tell, self._done)
 
     def _tell(self, life: Life) -> None:
@@ -118,7 +116,6 @@ class PlainStory:
         """B is up."""
         assert travel.loaded is not None
         travel.running = travel.b
-        travel.b.side = travel.a.side  # the same code; it is looked at anew below
         checks = CalleeChecks(travel)
         checks.identity()
         self._no_offer(travel, travel.loaded)
