@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import resource
 import shlex
+import shutil
 import subprocess
 import time
 import traceback
@@ -42,6 +43,7 @@ def run_scenario(
 
     Raises UsageError for wrong options only; whatever else goes wrong is a verdict.
     """
+    ours = options.out is None or not options.out.exists()
     folder = _new_run_folder(options.out, scenario.name)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
     result = RunResult(
@@ -61,9 +63,11 @@ def run_scenario(
     result.options.update(memory=str(options.memory_mib), cpus=str(options.cpus))
     began = time.monotonic()
     run = _Run(scenario, options, chosen, progress, result, seed)
+    wrong_usage = False
     try:
         run.play()
     except UsageError:
+        wrong_usage = True
         raise
     except KeyboardInterrupt:
         result.reason = "interrupted"
@@ -77,15 +81,26 @@ def run_scenario(
         judge(result, run.known, InfraError(note), own_kernel=run.own_kernel)
     else:
         judge(result, run.known, None, own_kernel=run.own_kernel)
+        if chosen.get("tamper") and result.verdict is Verdict.PASS:
+            result.verdict = Verdict.XPASS
+            result.reason = f"the fault {chosen['tamper']} was put in, and nothing found it"
     finally:
         progress.done()
-        result.seconds = time.monotonic() - began
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        result.properties["rig_peak_rss_kib"] = str(usage.ru_maxrss)
-        json_report.write(result, folder / "result.json")
-        html.write(result, folder / "report.html")
-        _point_latest_at(folder)
+        if not wrong_usage:
+            _leave(result, began)
+        elif ours:
+            shutil.rmtree(folder, ignore_errors=True)  # nothing was run: nothing is to be kept
     return result
+
+
+def _leave(result: RunResult, began: float) -> None:
+    """What the run folder must hold whatever happened. ``began``: monotonic."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    result.seconds = time.monotonic() - began
+    result.properties["rig_peak_rss_kib"] = str(usage.ru_maxrss)
+    json_report.write(result, result.folder / "result.json")
+    html.write(result, result.folder / "report.html")
+    _point_latest_at(result.folder)
 
 
 class _Run:

@@ -38,7 +38,9 @@ class Window:
         try:
             window = cls(int(first, 0), int(last, 0))
         except ValueError as error:
-            raise UsageError(f"--mem-min {first}, --mem-max {last}: {error}") from error
+            raise UsageError(
+                f"--mem-min {first}, --mem-max {last}: addresses such as 0x3ffffff were expected"
+            ) from error
         if window.first % PAGE or (window.last + 1) % PAGE or window.first < 0x100000:
             raise UsageError(
                 f"--mem-min {first}, --mem-max {last}: expected a range of whole pages above 1 MiB"
@@ -67,12 +69,13 @@ def build_guests(
     bzimage: Path,
     progress: Progress | None = None,
     tools: Mapping[str, GuestFile] | None = None,
-) -> Path:
-    """A's initramfs, with B's kernel and initramfs in it. ``tools``: further files, of both."""
+) -> tuple[Path, int]:
+    """A's initramfs, with B's kernel and initramfs in it, and the size of B's in bytes. ``tools``:
+    further files, of both."""
     own = {GUEST_PATH: GuestFile(build_loader(arch, progress), 0o755), **(tools or {})}
     other = build_guest(arch, progress=progress, files=own)
     files = {**own, KERNEL_PATH: GuestFile(bzimage), INITRD_PATH: GuestFile(other.path)}
-    return build_guest(arch, progress=progress, files=files).path
+    return build_guest(arch, progress=progress, files=files).path, other.size
 
 
 def load_kernel(agent: Agent, window: Window, command_line: str, *, plain: bool = False) -> Loaded:

@@ -15,6 +15,7 @@ from harness.jump.kexec_tools import KEXEC_TOOLS, kexec_tools_files
 from harness.jump.loader import build_guests
 from harness.jump.options import JumpOptions, command_line
 from harness.jump.sockets import one_cpu_a_socket
+from harness.jump.window_fit import require_room
 from harness.machine import Life, Machine, MachineConfig, UnexpectedEnd
 from harness.machine.snapshot_store import SnapshotStore
 from harness.results import Check, Finding
@@ -36,12 +37,15 @@ def require_jump(context: RunContext) -> None:
 def jump_machine(
     context: RunContext, options: JumpOptions, disks: tuple[Path, ...] = ()
 ) -> MachineConfig:
-    """A's machine: B's kernel and initramfs stand in A's."""
+    """A's machine: B's kernel and initramfs stand in A's. Raises UsageError if B cannot fit."""
     arch = context.kernel.arch
     tools = kexec_tools_files(arch, context.progress) if options.loader == KEXEC_TOOLS else {}
+    bzimage = context.kernel.bzimage
+    initrd, other = build_guests(arch, bzimage, context.progress, tools)
+    require_room(bzimage, other, options.window, context.options.memory_mib << 20)
     return MachineConfig(
-        bzimage=context.kernel.bzimage,
-        initrd=build_guests(arch, context.kernel.bzimage, context.progress, tools),
+        bzimage=bzimage,
+        initrd=initrd,
         command_line=command_line(context, options),
         arch=arch,
         memory_mib=context.options.memory_mib,

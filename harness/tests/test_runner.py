@@ -66,10 +66,11 @@ def play(
     )
     monkeypatch.setattr(runner, "Symbols", _NoSymbols)
 
-    def run(story: Story, **options: Any) -> RunResult:
+    def run(story: Story, tamper: str = "", **options: Any) -> RunResult:
         scenario = Scenario("test-story", "", "", story, (ScenarioOption("size", "", 3),))
-        chosen = RunOptions(accel="tcg", out=tmp_path / "run", **options)
-        return runner.run_scenario(scenario, chosen, {"size": 3}, Progress(quiet=True))
+        common = RunOptions(accel="tcg", out=tmp_path / "run", **options)
+        chosen = {"size": 3, "tamper": tamper}
+        return runner.run_scenario(scenario, common, chosen, Progress(quiet=True))
 
     return run
 
@@ -314,6 +315,25 @@ def test_ctrl_c_is_written_down_and_passed_on(
     with pytest.raises(KeyboardInterrupt):
         play(story)
     assert json_report.read(tmp_path / "run" / "result.json").reason == "interrupted"
+
+
+def test_wrong_usage_leaves_no_run(play: Callable[..., RunResult], tmp_path: Path) -> None:
+    def story(_: RunContext, __: Mapping[str, Any]) -> None:
+        raise UsageError("--mem-max is too small")
+
+    with pytest.raises(UsageError, match="too small"):
+        play(story)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UsageError, match="too small"):
+        play(story)
+    assert (tmp_path / "run").exists()  # the user's own
+
+
+def test_a_fault_that_nothing_finds_is_never_pass(play: Callable[..., RunResult]) -> None:
+    result = play(_story(_check(True)), tamper="flip")
+    assert result.verdict is Verdict.XPASS
+    assert result.reason == "the fault flip was put in, and nothing found it"
 
 
 def test_a_used_run_folder_is_refused(play: Callable[..., RunResult]) -> None:

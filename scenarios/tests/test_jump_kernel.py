@@ -5,11 +5,15 @@ fault that the rig puts in is found and blamed.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from scenarios.tests.run_scenario import Ran, run_scenario
 
+from harness.paths import TREE
 from harness.jump.tampers import JUMP_TAMPERS
 
 pytestmark = [pytest.mark.boots, pytest.mark.timeout(600)]
@@ -111,7 +115,26 @@ def test_a_fault_is_found_and_blamed(tmp_path: Path, name: str) -> None:
     assert "--tamper" in ran.document["command"]
 
 
-def test_a_window_that_does_not_fit_is_refused_in_words(tmp_path: Path) -> None:
-    ran = jump_kernel(tmp_path, "--mem-max", "0x1ffffff")
-    assert ran.document["verdict"] == "FAIL"
-    assert "do not fit" in ran.document["reason"] or "needs" in ran.document["reason"]
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--mem-max", "0x1ffffff"), "is too small: this kernel needs"),
+        (("--mem-max", "0x9ffffff"), "more than half of A's RAM"),
+        (("--mem-max", "3G"), "addresses such as 0x3ffffff were expected"),
+        (("--mem-min", "0x1000"), "a range of whole pages above 1 MiB"),
+    ],
+)
+def test_a_window_that_does_not_fit_is_refused_before_a_boot(
+    tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "harness", "run", "jump-kernel", *arguments, "--quiet"]
+        + ["--out", str(tmp_path / "run")],
+        cwd=TREE,
+        env={**os.environ, "PYTHONPATH": f"{TREE / 'build' / 'release'}:{TREE}"},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 2
+    assert words in " ".join(answer.stderr.split())
+    assert not (tmp_path / "run").exists()
