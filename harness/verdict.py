@@ -12,8 +12,8 @@ import enum
 class Verdict(enum.Enum):
     """How a run ended. INFRA: the rig failed, not the kernel. BUILD: no kernel to run.
 
-    XFAIL: failed as a finding in docs/findings says. XPASS: that finding did not show, so the
-    kernel was fixed or the rig went blind; somebody has to look.
+    XFAIL: failed as a finding in docs/findings says. XPASS: that finding did not show, or a fault
+    that the rig put in, so the kernel was fixed or the rig went blind; somebody has to look.
     """
 
     PASS = "PASS"
