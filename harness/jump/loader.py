@@ -6,7 +6,7 @@ B's stands as a file in A's.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,13 +83,13 @@ def load_kernel(agent: Agent, window: Window, command_line: str, *, plain: bool 
     words = [GUEST_PATH, "load", "--kernel", KERNEL_PATH, "--initrd", INITRD_PATH]
     words += ["--append", command_line, *(["--plain"] if plain else [])]
     words += ["--mem-min", hex(window.first), "--mem-max", hex(window.last)]
-    said = _run(agent, words)
+    said = run_tool(agent, words[1:], ["entry", "kernel", "word"])
     return Loaded(entry=said["entry"], kernel=said["kernel"], word=said["word"])
 
 
 def load_way_back(agent: Agent) -> int:
     """In B: the image that jumps back to where its command line says. Returns that entry."""
-    return _run(agent, [GUEST_PATH, "back"])["entry"]
+    return run_tool(agent, ["back"], ["entry"])["entry"]
 
 
 def read_core(agent: Agent, pfns: Sequence[int]) -> dict[int, bytes]:
@@ -100,15 +100,23 @@ def read_core(agent: Agent, pfns: Sequence[int]) -> dict[int, bytes]:
     return {pfn: data[PAGE * at :][:PAGE] for at, pfn in enumerate(pfns)}
 
 
-def run_tool(agent: Agent, words: list[str], limit: float) -> dict[str, int]:
-    """The guest's program with these words: what it says, a name and a number a line. ``limit``:
-    seconds of the guest. Raises GuestBroken."""
-    return _run(agent, [GUEST_PATH, *words], limit)
-
-
-def _run(agent: Agent, words: list[str], limit: float = 60) -> dict[str, int]:
-    pairs = (line.split() for line in _output(agent, words, limit).text.splitlines())
-    return {pair[0]: int(pair[1], 0) for pair in pairs if len(pair) == 2}
+def run_tool(
+    agent: Agent, words: list[str], names: Iterable[str], limit: float = 60
+) -> dict[str, int]:
+    """The guest's program with these words: what it says, a name and a number a line, of which
+    those of ``names`` have to be there. ``limit``: seconds of the guest. Raises GuestBroken."""
+    text = _output(agent, [GUEST_PATH, *words], limit).text
+    pairs = dict(pair for pair in map(str.split, text.splitlines()) if len(pair) == 2)
+    said: dict[str, int] = {}
+    for name in names:
+        try:
+            said[name] = int(pairs[name], 0)
+        except (KeyError, ValueError):
+            found = f"{name} {pairs[name]}" if name in pairs else text[-200:]
+            raise GuestBroken(
+                f"jb-jump {words[0]}: a line of {name!r} and a number was expected, found {found!r}"
+            ) from None
+    return said
 
 
 def _output(agent: Agent, words: list[str], limit: float = 60) -> CommandResult:

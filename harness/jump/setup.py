@@ -14,8 +14,11 @@ from harness.hibernation.notes import note_end
 from harness.jump.kexec_tools import KEXEC_TOOLS, kexec_tools_files
 from harness.jump.loader import build_guests
 from harness.jump.options import JumpOptions, command_line
+from harness.jump.proof import NotReached
+from harness.jump.side import CPU_ORACLE
 from harness.jump.sockets import one_cpu_a_socket
 from harness.jump.window_fit import require_room
+from harness.kexec.kimage_struct import BadKimage
 from harness.machine import Life, Machine, MachineConfig, UnexpectedEnd
 from harness.machine.snapshot_store import SnapshotStore
 from harness.results import Check, Finding
@@ -118,6 +121,10 @@ def _in_machine(
             _fail(context, "life", "the machine goes on", str(end).split("\n")[0])
         except GuestBroken as error:
             _fail(context, "workload", "the guest's programs work", str(error))
+        except BadKimage as error:
+            _fail(context, CPU_ORACLE, "the image that is loaded can be read", str(error))
+        except NotReached:
+            pass  # the check that says why is recorded
         finally:
             note_end(context.result, done)
 

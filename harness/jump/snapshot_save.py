@@ -55,8 +55,8 @@ def save(
     words += ["--map", hex(control.map)]
     if not ignore_map:  # A's stack is not where it seems to be, then
         words += ["--stack", hex(control.stack)]
-    said = run_tool(agent, [*words, *(["--no-map"] if ignore_map else [])], limit)
-    return Saved(**{key: said[key] for key in Saved.__dataclass_fields__})
+    words += ["--no-map"] if ignore_map else []
+    return Saved(**run_tool(agent, words, Saved.__dataclass_fields__, limit))
 
 
 def system_ram(agent: Agent) -> list[tuple[int, int]]:

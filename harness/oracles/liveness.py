@@ -130,8 +130,7 @@ class LivenessChecks:
         return self._check("workloads went on", "workload", "check", problems, compared)
 
     def timer(self, name: str, result: AttemptResult) -> Check:
-        """Armed before the save, fired after the resume, and periodic ones tick. Raises FiredEarly.
-        """
+        """Armed before the save, fired after the resume; periodic ones tick. Raises FiredEarly."""
         deadline = time.monotonic() + min(TIMER_LIMIT, self._life.remaining())
         while True:
             state = self._agent.query(name, TimerState)
