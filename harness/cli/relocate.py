@@ -136,7 +136,7 @@ def relocate_check(
 
     Exit codes: 0 as the model says, or wrong as it is known to be (XFAIL); 1 wrong otherwise, or a
     mutant that nobody can explain; 2 no such file, or one without relocate_kernel; 3 a known defect
-    of a kernel of the catalogue, or a fault that was put in, did not show; 9 no such kernel in the
+    of a stock kernel (6.1-stock), or a fault that was put in, did not show; 9 no such kernel in the
     catalogue. For git bisect 2 of a file and 9 are 125: skip (docs/exit-codes.md).
     """
     if mutant_count is not None:

@@ -288,13 +288,13 @@ def sequence_check(
     kernel of that version does. No kernel is booted; it takes well under a second.
 
     \b
-    jumpback sequence-check 6.1                   a kernel of the catalogue
+    jumpback sequence-check 6.1-stock             as Debian ships it: XFAIL
     jumpback sequence-check ~/src/linux           a build tree, or its vmlinux
     git bisect run sh -c 'make -j"$(nproc)" vmlinux || exit 125
         exec /path/to/jumpback sequence-check --strict --exit-style bisect .'
 
     Exit codes: 0 as a correct kernel, or wrong as it is known to be (XFAIL); 1 wrong otherwise;
-    2 no such file, or one without kexec jump; 3 a known fault of a kernel of the catalogue did not
+    2 no such file, or one without kexec jump; 3 a known fault of a stock kernel (6.1-stock) did not
     show; 9 no such kernel in the catalogue. For git bisect 2 of a file and 9 are 125: skip
     (docs/exit-codes.md).
     """
