@@ -20,10 +20,12 @@ from harness.hibernation.scratch import scratch_folder
 from harness.jump.departure import Departure
 from harness.jump.side import CALLEE, CALLEE_ENTRY, DEPARTURE, MEMORY_ORACLE, PAGE, RETURN
 from harness.machine import Life
+from harness.known import and_more
 from harness.results import Check, Finding, RuleUse
 
 LISTED = 16  # findings of one check that are written out; all are counted
 _SLOTS = 3  # two kernels may be away at a time, and a third is about to leave
+_NO_SLOT = "no-reentry-slot"
 _ACCESSED = 1 << 40  # the accessed bit of a segment descriptor
 _REASONS = dict(relocation.rules())
 
@@ -79,6 +81,7 @@ class MemoryChecks:
         for name, address in departure.unmapped[:LISTED]:
             text = f"{name} {address:#x} is not mapped at its physical address"
             self._add(mapped, DEPARTURE, text, address, owner=name)
+        self._not_listed(mapped, DEPARTURE, len(departure.unmapped))
         return [listed, mapped]
 
     def at_entry(self, now: relocation.Ram) -> Check:
@@ -234,12 +237,37 @@ class MemoryChecks:
             self._add(
                 check,
                 stage,
-                f"page differs at {page.gpa:#x}",
+                f"page differs at {page.gpa:#x}{self._known(page)}",
                 page.gpa,
                 owner=self._departure.owner(page.gpa, swapped=swapped),
                 expected=page.expected,
                 found=page.found,
                 differing=page.differing,
+            )
+        self._not_listed(check, stage, found.different)
+
+    def _known(self, page: relocation.PageDifference) -> str:
+        """Where the callee's stack has no slot for the re-entry word, a callee that fills its slot
+        writes the first word behind the swap page. Nothing else there is that defect's doing."""
+        side = self._departure.side
+        behind = self._departure.arguments.swap_page + PAGE
+        rest = behind + side.word - page.gpa  # of that word, from the first differing byte on
+        if side.kernel.reentry_slot or not 0 < rest <= side.word:
+            return ""
+        pairs = zip(page.expected[:rest], page.found[:rest])
+        if sum(expected != found for expected, found in pairs) != page.differing:
+            return ""
+        (defect,) = (one for one in side.kernel.defects if _NO_SLOT in one["page"])
+        return f" (known defect {defect['id']}: {defect['summary']}, {defect['page']})"
+
+    def _not_listed(self, check: Check, stage: str, count: int) -> None:
+        if count > LISTED:
+            check.findings.append(
+                Finding(
+                    *(MEMORY_ORACLE, stage, and_more(count - LISTED)),
+                    cycle=self._cycle,
+                    life=self._life,
+                )
             )
 
     def _add(
