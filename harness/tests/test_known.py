@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import kernel
 from harness import known
 from harness.cli.listing import list_command
-from harness.errors import GuestPanic, InfraError
+from harness.errors import GuestHang, GuestPanic, InfraError
 from harness.known import Applied, Defect, Sign, Stand
 from harness.paths import TREE
 from harness.results import Check, Finding
@@ -232,3 +232,81 @@ def test_what_had_to_show_and_did_not_is_missing() -> None:
 def test_what_may_show_and_did_not_is_no_ones_business() -> None:
     applied = Applied((GDT, SLOT), frozenset())
     assert applied.missing() == [] and applied.results() == []
+
+
+# The table's signs: what they take, and what they leave
+
+
+def _left(name: str, *symptoms: tuple[str, str, str]) -> list[tuple[str, str, str]]:
+    """What the defect of that name does not explain of a run."""
+    (defect,) = (defect for defect in known.KNOWN if defect.id == name)
+    checks = [_check(words, oracle=oracle, stage=stage) for oracle, stage, words in symptoms]
+    Applied((defect,)).explain(checks, None)
+    return [symptom for check, symptom in zip(checks, symptoms) if not check.known]
+
+
+LOST = "virtual_mapped (0xffffffff81033134) was not reached: life 1 (A), stage return: died"
+DIFFERS = ("jump-memory", "return", "page differs at 0x3ec008")
+
+
+def test_a_direction_flag_does_harm_on_the_way_back_only() -> None:
+    come_of_it = [
+        ("jump-cpu", "return", LOST),
+        ("jump-cpu", "return", "machine_kexec (0xffffffff8123c786) was not reached: died"),
+        ("jump-memory", "return", "page differs at 0x8000008"),
+        ("life", "return", "life 1 (A), stage return direction-flag 1: guest triple-faulted"),
+        ("life", "resume", "life 1 (A), stage resume direction-flag 1: guest triple-faulted"),
+        ("workload", "check", "counter: it jumped by 7"),
+        ("console", "check", "BUG: unable to handle page fault"),
+    ]
+    assert _left("direction-flag", DIFFERS, *come_of_it) == []
+    before = [
+        ("jump-memory", "P0 departure", "image->start 0x1000 is not mapped"),
+        ("jump-memory", "callee-entry", "page differs at 0x1000"),
+        ("jump-memory", "callee", "page differs at 0x1000"),
+        ("jump-cpu", "callee-entry", "rsp: expected 0x1, found 0x2"),
+        ("life", "callee", "life 1 (A), stage callee direction-flag 1: guest triple-faulted"),
+        ("workload", "plant", "counter: it jumped by 7"),
+        ("console", "", "BUG: unable to handle page fault"),
+        ("jump-trace", "return", "a step is missing"),
+        ("interrupts", "return", "LAPIC LVT0"),
+    ]
+    assert _left("direction-flag", DIFFERS, *before) == before
+    assert _left("direction-flag", *come_of_it[3:]) == come_of_it[3:]
+
+
+def test_a_direction_flag_may_make_the_way_back_endless() -> None:
+    end = "life 1 (A), stage return {}: stage return {} took longer than its limit of 30 s"
+    own, other = end.format(*["direction-flag 1"] * 2), end.format(*["plain 1"] * 2)
+    (defect,) = (defect for defect in known.KNOWN if defect.id == "direction-flag")
+    assert Applied((defect,)).explain([], GuestHang(own)) is None
+    death = GuestHang(other)
+    assert Applied((defect,)).explain([], death) is death
+
+
+def test_kexec_tools_writes_the_pages_that_its_finding_names() -> None:
+    def differs(gpa: int) -> tuple[str, str, str]:
+        return ("jump-memory", "callee", f"page differs at {gpa:#x}")
+
+    seen = [differs(0x9C000), differs(0x9CFFF), differs(0x9E347)]
+    assert _left("kexec-tools-low-memory", *seen) == []
+    other = [differs(gpa) for gpa in (0x1000, 0x9BFFF, 0x9D000, 0x9F000, 0x9C0000, 0x3EC008)]
+    assert _left("kexec-tools-low-memory", *seen, *other) == other
+
+
+def test_a_triple_fault_of_a_race_needs_a_lost_gdt() -> None:
+    for stage in ("race", "clean-jump"):
+        death = ("life", stage, f"life 1 (A), stage {stage} 1: guest triple-faulted")
+        gdt = (
+            "gdtr.base: expected 0x1, found 0x0 (known defect x, docs/findings/gdt-not-reloaded.md)"
+        )
+        assert _left("gdt-not-reloaded", death) == [death]
+        assert _left("gdt-not-reloaded", ("jump-cpu", "return", gdt), death) == []
+
+
+def test_a_cut_list_is_told_and_known_to_nobody() -> None:
+    assert known.first_of(["a", "b"], 2) == ["a", "b"]
+    assert known.first_of(["a", "b", "c", "d"], 2) == ["a", "b", "... and 2 more"]
+    check = _check(*known.first_of(["a", "b", "c"], 2))
+    Applied((_defect("all", Sign("", "", "")),)).explain([check], None)
+    assert check.known == []
