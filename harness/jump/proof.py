@@ -22,6 +22,7 @@ import jumpback_relocation as relocation
 from harness.context import RunContext
 from harness.errors import InfraError
 from harness.jump.departure import Departure, Stops, read_departure
+from harness.jump.exceptions import DebugIdt
 from harness.jump.side import CALLEE, CALLEE_ENTRY, CPU_ORACLE, DEPARTURE, PAGE, RETURN, Side
 from harness.kexec.kimage_struct import BadKimage, installed, read_as_is
 from harness.machine import Life
@@ -37,8 +38,10 @@ from harness.results import Check, Finding
 AT_DEPARTURE = "relocate_kernel"  # P0
 AT_ENTRY = "the callee's entry"  # P1
 AT_RETURN_POINT = "the return point"  # P2
-AT_RETURN = "virtual_mapped"  # P3
-BACK_IN_C = "machine_kexec"  # behind its call of relocate_kernel
+AT_MAPPED = "virtual_mapped"  # P3
+AT_C = "machine_kexec"  # behind its call of relocate_kernel
+
+_FEW_MOVES = 256
 
 
 class NotReached(Exception):
@@ -61,6 +64,12 @@ def _in_kernel(hit: Hit) -> bool:
     return hit.register("cs") & 3 == 0
 
 
+def _worth_it(departure: Departure) -> bool:
+    """To have a breakpoint in the control page while its code moves pages: that then runs one
+    instruction at a time (the 64 MiB of jump-kernel: some 8 s instead of 0.5)."""
+    return len(departure.moves) <= _FEW_MOVES or bool(departure.unmapped)
+
+
 class JumpProof:
     """Of one life. ``cycle``: for the checks, set by the story as it goes."""
 
@@ -76,6 +85,7 @@ class JumpProof:
         self._departures = 0
         self._armed: int | None = None
         self._stop: _Stop | None = None  # where the machine stands, if it has not moved since
+        self._debug_idts: dict[int, DebugIdt] = {}  # of who has left, by control page
 
     def close(self) -> None:
         self.memory.close()
@@ -104,6 +114,9 @@ class JumpProof:
             )
         except BadKimage as error:
             raise self._no_image(side, error) from error
+        idt = DebugIdt.of(side, departure.arguments.control_page)
+        if idt is not None:
+            self._debug_idts[departure.arguments.control_page] = idt
         departure.left = self._copies.setdefault(side.role, departure.left)
         self._record(self._checks(departure).at_departure())
         self._record([self._cpu(departure).at_departure()])
@@ -112,7 +125,9 @@ class JumpProof:
     def enter(self, departure: Departure) -> None:
         """To P1, the callee's first instruction."""
         start = departure.arguments.start
-        registers = self._run_to(start, CALLEE_ENTRY, AT_ENTRY)
+        own = self._own_idt(departure)
+        caught = own if _worth_it(departure) else None
+        registers = self._run_to(start, CALLEE_ENTRY, AT_ENTRY, caught=caught)
         now = self.memory.now()
         self._record([self._checks(departure).at_entry(now)])
         self._record([self._cpu(departure).at_entry(registers, now)])
@@ -124,7 +139,8 @@ class JumpProof:
         move."""
         point = departure.return_point
         if self._stop is None or self._stop.address != point:
-            self._run_to(point, CALLEE, AT_RETURN_POINT, only_kernel=True)
+            own = self._own_idt(departure)
+            self._run_to(point, CALLEE, AT_RETURN_POINT, only_kernel=True, caught=own)
         assert self._stop is not None
         departure.callee = self._stop.registers
         self._record(self._checks(departure).at_return_point(self.memory.now()))
@@ -134,11 +150,19 @@ class JumpProof:
         callee = departure.callee
         assert callee is not None, "reenter comes first"
         word, free = self._reentry_word(departure, callee)
-        self._run_to(departure.stops.mapped, RETURN, AT_RETURN)
+        idts = self._debug_idts.values()
+        caught = next((idt for idt in idts if idt.in_force(callee)), None)
+        if caught is self._own_idt(departure) and not _worth_it(departure):
+            caught = None
+        self._run_to(departure.stops.mapped, RETURN, AT_MAPPED, caught=caught)
         self._record(self._checks(departure).at_return(self.memory.now()))
-        registers = self._run_to(departure.return_address, RETURN, BACK_IN_C)
+        registers = self._run_to(departure.return_address, RETURN, AT_C)
         self._record([self._cpu(departure).at_return(registers, word, free)])
+        self._debug_idts.pop(departure.arguments.control_page, None)
         departure.close()
+
+    def _own_idt(self, departure: Departure) -> DebugIdt | None:
+        return self._debug_idts.get(departure.arguments.control_page)
 
     def _reentry_word(self, departure: Departure, callee: Registers) -> tuple[int, bool]:
         size = departure.side.word
@@ -171,27 +195,43 @@ class JumpProof:
         *,
         armed: bool = False,
         only_kernel: bool = False,
+        caught: DebugIdt | None = None,
     ) -> Registers:
-        """Goes on to ``address``. Dying on the way is a finding of ``stage``."""
+        """Goes on to ``address``. Dying on the way is a finding of ``stage``. ``caught``: the IDT
+        that catches exceptions meanwhile."""
         if not armed:
             self._life.add_breakpoint(address, what, _in_kernel if only_kernel else None)
+        wanted = {address}
+        if caught is not None:
+            self._life.add_breakpoint(caught.handler, "exc_handler", caught.ends_here)
+            wanted.add(caught.handler)
         self._stop = None
         try:
-            event = self._life.run_until_breakpoint(address)
+            event = self._life.run_until_breakpoint(wanted)
         except UnexpectedEnd as error:
             # A panic and a hang are verdicts of their own, with the stage that they stood in.
-            text = f"{what} ({address:#x}) was not reached: {str(error).splitlines()[0]}"
-            check = Check(f"{what} is reached", CPU_ORACLE, False, cycle=self.cycle, detail=text)
-            check.findings.append(
-                Finding(CPU_ORACLE, stage, text, self.cycle, self._life.record.index, owner=what)
-            )
-            self._record([check])
+            self._not_reached(address, stage, what, str(error).splitlines()[0])
             raise
+        if caught is not None:
+            self._life.remove_breakpoint(caught.handler)
+            if event.address == caught.handler:
+                why = caught.describe(self._life, event.cpu)
+                self._life.remove_breakpoint(address)
+                raise NotReached(self._not_reached(address, stage, what, why))
         self._life.remove_breakpoint(address)
         self.at_stop(what)
         registers = self._life.registers(event.cpu)
         self._stop = _Stop(address, registers)
         return registers
+
+    def _not_reached(self, address: int, stage: str, what: str, why: str) -> str:
+        """Records it; returns what is said of it."""
+        text = f"{what} ({address:#x}) was not reached: {why}"
+        check = Check(f"{what} is reached", CPU_ORACLE, False, cycle=self.cycle, detail=text)
+        life = self._life.record.index
+        check.findings.append(Finding(CPU_ORACLE, stage, text, self.cycle, life, owner=what))
+        self._record([check])
+        return text
 
     def _checks(self, departure: Departure) -> MemoryChecks:
         return MemoryChecks(departure, self._life.record.index, self.cycle)

@@ -20,6 +20,7 @@ import kernel
 from harness.context import RunContext
 from harness.jump import proof as stops
 from harness.jump.departure import Departure
+from harness.jump.page_walk import PageTables
 from harness.jump.proof import JumpProof, NotReached
 from harness.jump.side import CALLEE, CALLEE_ENTRY, DEPARTURE, PAGE, RETURN, Side
 from harness.kexec.guest_view import GuestView
@@ -178,7 +179,7 @@ def test_every_stop_sees_what_was_changed_there(tmp_path: Path, arch: str) -> No
         fault = {"at": banner + 3}
 
         def break_at_return(stop: str) -> None:
-            if stop == stops.AT_RETURN:
+            if stop == stops.AT_MAPPED:
                 with made.changed(fault["at"]) as changed:
                     expect(at_return()[0], RETURN, changed, "linux_banner+0x3")
                 with made.changed(destination + 0x456) as changed:
@@ -246,7 +247,7 @@ def test_registers_at_the_return(tmp_path: Path) -> None:
     """The machine's own, changed in the machine."""
 
     def spoil(stop: str) -> None:
-        if stop == stops.BACK_IN_C:
+        if stop == stops.AT_C:
             for name, bits in (("rbx", 1), ("cr4", 1 << 16), ("r13", 1 << 63)):
                 now = made.life.registers(0).all[name]
                 made.life.write_register(0, name, now ^ bits)
@@ -336,3 +337,50 @@ def test_a_broken_list_is_found_before_it_is_followed(tmp_path: Path) -> None:
         assert len(departure.pairs) >= 1
         made.proof.enter(departure)  # whatever that does to memory, it is judged
         assert "registers at the callee's entry" in [check.name for check in made.checks]
+
+
+INT3, RET, UD2 = b"\xcc", b"\xc3", b"\x0f\x0b"
+
+
+@pytest.mark.parametrize(
+    ("stage", "stop", "vector"),
+    [
+        (CALLEE_ENTRY, stops.AT_ENTRY, 14),
+        pytest.param(CALLEE, stops.AT_RETURN_POINT, 6, marks=pytest.mark.full),
+        (RETURN, stops.AT_MAPPED, 14),
+    ],
+)
+def test_an_exception_that_the_debug_idt_catches_is_no_hang(
+    tmp_path: Path, stage: str, stop: str, vector: int
+) -> None:
+    """From 6.16 on the CPU would halt there, and the stage would wait out its limit."""
+    with rig("7.2", "x86_64", tmp_path) as made:
+        departure = made.proof.depart(made.side)
+        start = departure.arguments.start
+        with pytest.raises(NotReached, match=f"{stop} .* was not reached: exception {vector} at"):
+            if stage == CALLEE_ENTRY:
+                unmap_start(made, departure)
+            made.proof.enter(departure)
+            # An int3 returns, and nobody hears of it.
+            made.life.write_virtual(start, INT3 + (UD2 if stage == CALLEE else RET))
+            made.proof.reenter(departure)
+            assert not made.failed(), text(made)
+            unmap_start(made, departure)
+            made.proof.arrive(departure)
+        (check,) = made.failed()
+        (finding,) = check.findings
+        assert (finding.oracle, finding.stage, finding.owner) == ("jump-cpu", stage, stop)
+        if vector == 14:
+            assert f"CR2 {start:#x}" in finding.message
+        else:
+            assert f"RIP {start + 1:#x}" in finding.message
+
+
+def unmap_start(made: Rig, departure: Departure) -> None:
+    """In the tables of kexec_load: the 2 MiB with the image's start."""
+    start, root = departure.arguments.start, departure.arguments.table_root
+    ram = made.proof.memory.now()
+    tables = PageTables(ram, root, made.side.arch, departure.registers)
+    last = tables.walk(start).tables[-1]
+    made.life.ram.write(last + (start >> 21) % 512 * 8, bytes(8))
+    assert tables.walk(start).gpa is None
