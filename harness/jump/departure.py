@@ -10,10 +10,10 @@ import jumpback_memory
 import jumpback_relocation as relocation
 import jumpback_vm
 
-from harness.jump.page_walk import PageTables
+from harness.jump.page_walk import PageTables, read_ram
 from harness.jump.relocate_code import RelocateCode
 from harness.jump.side import PAGE, Side
-from harness.kexec.kimage_struct import Kimage, installed, read_as_is
+from harness.kexec.kimage_struct import BadKimage, Kimage, installed, read_as_is
 from harness.machine.interrupts import InterruptControllers
 from harness.machine.registers import Registers
 from harness.oracles.owner import Owners
@@ -62,7 +62,10 @@ class Stops:
             )
         if abi == "flags":
             at = control + code.offset("kexec_va_control_page")
-            base = int.from_bytes(side.view.ram.read(at, 8), "little")
+            try:
+                base = int.from_bytes(side.view.ram.read(at, 8), "little")
+            except jumpback_memory.MemoryModelError as error:
+                raise BadKimage(f"control page {control:#x}: {error}") from error
         else:
             # page_address() of low memory.
             text = side.symbols.address("_text")
@@ -92,9 +95,7 @@ def _arguments(side: Side, registers: Registers, ram: relocation.Ram, control: i
     def words(address: int, count: int) -> list[int]:
         found = []
         for number in range(count):
-            gpa = tables.walk(address + number * side.word).gpa
-            data = b"" if gpa is None else ram.read(gpa, side.word)
-            found.append(int.from_bytes(data, "little"))
+            found.append(_word(ram, tables.walk(address + number * side.word).gpa, side.word))
         return found
 
     if side.kernel.abi == "page_list":
@@ -110,7 +111,7 @@ def _arguments(side: Side, registers: Registers, ram: relocation.Ram, control: i
     if side.kernel.abi == "flags":
         code = RelocateCode(side.symbols, True)
         table, swap = (
-            int.from_bytes(ram.read(control + code.offset(name), 8), "little")
+            _word(ram, control + code.offset(name), 8)
             for name in ("kexec_pa_table_page", "kexec_pa_swap_page")
         )
         preserve = bool(general["rcx"] & 1)  # RELOC_KERNEL_PRESERVE_CONTEXT
@@ -262,7 +263,9 @@ def read_departure(
 
 
 def _word(ram: relocation.Ram, gpa: int | None, size: int) -> int:
-    return 0 if gpa is None else int.from_bytes(ram.read(gpa, size), "little")
+    """0 where nothing is."""
+    data = None if gpa is None else read_ram(ram, gpa, size)
+    return int.from_bytes(data or b"", "little")
 
 
 def _gdt(side: Side) -> tuple[int, int]:
@@ -340,7 +343,8 @@ class _Walker:
         side, arguments = self._side, self._arguments
         code = RelocateCode(side.symbols, side.kernel.saved_words_in_data)
         page = arguments.control_page
-        tables = code.debug_tables(self._ram.read(page, PAGE)) if side.kernel.debug_tables else None
+        data = read_ram(self._ram, page, PAGE) or bytes(PAGE)
+        tables = code.debug_tables(data) if side.kernel.debug_tables else None
         gdt, idt = tables or ((0, 0), (0, 0))
         return relocation.Places(
             control_page=page,

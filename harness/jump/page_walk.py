@@ -14,10 +14,18 @@ _FRAME = ((1 << 52) - 1) & ~0xFFF  # bits 12 to 51 of an entry
 _PAE, _LA57 = 1 << 5, 1 << 12  # CR4
 
 
+def read_ram(ram: relocation.Ram, gpa: int, size: int) -> bytes | None:
+    """None: there is no RAM, as where a kernel has a pointer wrong. That is for a check to tell."""
+    try:
+        return ram.read(gpa, size)
+    except relocation.RelocationError:
+        return None
+
+
 @dataclass(frozen=True)
 class Walk:
     tables: tuple[int, ...]  # gpa of each table that was read, the root first
-    gpa: int | None  # where it leads; None: nothing is mapped there
+    gpa: int | None  # where it leads; None: nothing is mapped there, or a table is no RAM
 
 
 class PageTables:
@@ -41,8 +49,8 @@ class PageTables:
             tables.append(table & ~0xFFF)
             shift = 12 + level * self._bits
             index = address >> shift & (1 << self._bits) - 1
-            data = self._ram.read(table + index * self._entry, self._entry)
-            entry = int.from_bytes(data, "little")
+            data = read_ram(self._ram, table + index * self._entry, self._entry)
+            entry = int.from_bytes(data or b"", "little")  # as a CPU: no table, no page
             if not entry & _PRESENT:
                 return Walk(tuple(tables), None)
             if level == 0 or (entry & _LARGE and level <= 2 and not self._top_of_pae(level)):

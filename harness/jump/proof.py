@@ -23,6 +23,7 @@ from harness.context import RunContext
 from harness.errors import InfraError
 from harness.jump.departure import Departure, Stops, read_departure
 from harness.jump.exceptions import DebugIdt
+from harness.jump.page_walk import read_ram
 from harness.jump.side import CALLEE, CALLEE_ENTRY, CPU_ORACLE, DEPARTURE, PAGE, RETURN, Side
 from harness.kexec.kimage_struct import BadKimage, installed, read_as_is
 from harness.machine import Life
@@ -132,7 +133,12 @@ class JumpProof:
         self._record([self._checks(departure).at_entry(now)])
         self._record([self._cpu(departure).at_entry(registers, now)])
         word = departure.side.word
-        departure.return_point = int.from_bytes(now.read(registers.sp, word), "little")
+        data = read_ram(now, registers.sp, word)
+        if data is None:
+            text = f"the callee's stack is no RAM: {registers.sp:#x}"
+            self._fail("the callee has a way back", CALLEE_ENTRY, "rsp", text)
+            raise NotReached(text)
+        departure.return_point = int.from_bytes(data, "little")
 
     def reenter(self, departure: Departure) -> None:
         """To P2. If the other kernel's ``enter`` has just brought the machine there, it does not
@@ -227,11 +233,14 @@ class JumpProof:
     def _not_reached(self, address: int, stage: str, what: str, why: str) -> str:
         """Records it; returns what is said of it."""
         text = f"{what} ({address:#x}) was not reached: {why}"
-        check = Check(f"{what} is reached", CPU_ORACLE, False, cycle=self.cycle, detail=text)
-        life = self._life.record.index
-        check.findings.append(Finding(CPU_ORACLE, stage, text, self.cycle, life, owner=what))
-        self._record([check])
+        self._fail(f"{what} is reached", stage, what, text)
         return text
+
+    def _fail(self, name: str, stage: str, owner: str, text: str) -> None:
+        check = Check(name, CPU_ORACLE, False, cycle=self.cycle, detail=text)
+        life = self._life.record.index
+        check.findings.append(Finding(CPU_ORACLE, stage, text, self.cycle, life, owner=owner))
+        self._record([check])
 
     def _checks(self, departure: Departure) -> MemoryChecks:
         return MemoryChecks(departure, self._life.record.index, self.cycle)

@@ -18,6 +18,7 @@ import jumpback_vm
 
 from harness.hibernation.scratch import scratch_folder
 from harness.jump.departure import Departure
+from harness.jump.page_walk import read_ram
 from harness.jump.side import CALLEE, CALLEE_ENTRY, DEPARTURE, MEMORY_ORACLE, PAGE, RETURN
 from harness.machine import Life
 from harness.known import and_more
@@ -27,6 +28,7 @@ LISTED = 16  # findings of one check that are written out; all are counted
 _SLOTS = 3  # two kernels may be away at a time, and a third is about to leave
 _NO_SLOT = "no-reentry-slot"
 _ACCESSED = 1 << 40  # the accessed bit of a segment descriptor
+_NO_RAM = "the control page is no RAM"
 _REASONS = dict(relocation.rules())
 
 
@@ -92,7 +94,11 @@ class MemoryChecks:
         # The kernel's stack and its own page tables may lie in a destination.
         allowed = departure.moves.follow(self._allowed(len(departure.moves) > 0))
         self._compare(check, CALLEE_ENTRY, now, departure.moves, relocation.Frames(), allowed)
-        departure.control_at_entry = now.read(departure.arguments.control_page, PAGE)
+        page = departure.arguments.control_page
+        control = read_ram(now, page, PAGE)
+        if control is None:
+            self._add(check, CALLEE_ENTRY, _NO_RAM, page, owner="control page")
+        departure.control_at_entry = control or bytes(PAGE)
         check.seconds = time.monotonic() - began
         return check
 
@@ -119,7 +125,11 @@ class MemoryChecks:
         check.compared = 1
         page = departure.arguments.control_page
         left = bytearray(departure.control_at_entry)
-        right = bytearray(now.read(page, PAGE))
+        control = read_ram(now, page, PAGE)
+        if control is None:
+            self._add(check, CALLEE, _NO_RAM, page, owner="control page")
+            return check
+        right = bytearray(control)
         allowed = departure.side.kernel.allowances(departure.places, "there", True)
         for allowance in allowed:
             if allowance.rule == "debug-gdt":  # loading a segment register sets it

@@ -339,6 +339,36 @@ def test_a_broken_list_is_found_before_it_is_followed(tmp_path: Path) -> None:
         assert "registers at the callee's entry" in [check.name for check in made.checks]
 
 
+NO_RAM = 0x700000000
+
+
+def test_what_is_no_ram_is_found_and_not_followed(tmp_path: Path) -> None:
+    """A table of kexec_load's, the control page, the callee's stack."""
+
+    def no_stack(stop: str) -> None:
+        if stop == stops.AT_ENTRY:
+            made.life.write_register(0, "rsp", NO_RAM)
+
+    with rig("6.1", "x86_64", tmp_path) as made:
+        made.proof.at_stop = no_stack
+        departure = made.proof.depart(made.side)
+        assert not made.failed(), text(made)
+        root, now = departure.arguments.table_root, made.proof.memory.now()
+        tables = PageTables(now, root, made.side.arch, departure.registers)
+        assert tables.walk(departure.arguments.start).gpa == departure.arguments.start
+        was = made.life.read_physical(root, 8)
+        made.life.ram.write(root, (NO_RAM | 3).to_bytes(8, "little"))
+        lost = tables.walk(departure.arguments.start)
+        assert lost.gpa is None and lost.tables == (root, NO_RAM)
+        made.life.ram.write(root, was)
+        departure.arguments = replace(departure.arguments, control_page=NO_RAM)
+        with pytest.raises(NotReached, match=f"stack is no RAM: {NO_RAM:#x}"):
+            made.proof.enter(departure)
+        found = {(each.owner, each.stage): each.message for each in made.findings()}
+        assert found["control page", CALLEE_ENTRY] == "the control page is no RAM"
+        assert "is no RAM" in found["rsp", CALLEE_ENTRY]
+
+
 INT3, RET, UD2 = b"\xcc", b"\xc3", b"\x0f\x0b"
 
 
