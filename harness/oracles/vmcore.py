@@ -21,6 +21,10 @@ _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")  # Elf64_Ehdr
 _PROGRAM = struct.Struct("<IIQQQQQQ")  # Elf64_Phdr
 _NOTE = struct.Struct("<III")
 _ET_CORE, _PT_LOAD, _PT_NOTE = 4, 1, 4
+# Of all stretches, in sizes of the file: a page has at most three addresses, in the map of all RAM,
+# that of the kernel and that of modules.
+_MOST = 4
+_NOTES_MOST = 1 << 20  # bytes of notes; usual: some thousand
 _IDENT = b"\x7fELF\x02\x01\x01"  # 64 bits, little endian
 
 
@@ -118,29 +122,42 @@ class Vmcore:
             raise BadVmcore(
                 f"{path.name}: expected an ELF64 core, found {ident[:7].hex()}, type {kind}"
             )
+        if table + count * size > len(mapped):
+            raise BadVmcore(f"{path.name}: cut off: {count} program headers at {table:#x}")
         stretches: list[Stretch] = []
         notes: list[Note] = []
+        total = 0
         for number in range(count):
             program = _PROGRAM.unpack_from(mapped, table + number * size)
             part = Stretch(program[3], program[4], program[2], program[5])
             if part.offset + part.size > len(mapped):
                 raise BadVmcore(f"{path.name}: program header {number} ends behind the disk")
+            most = _NOTES_MOST if program[0] == _PT_NOTE else _MOST * len(mapped) - total
+            if part.size > most:
+                raise BadVmcore(
+                    f"{path.name}: program header {number} has {part.size} bytes, at most {most} "
+                    "were expected"
+                )
             if program[0] == _PT_NOTE:
                 notes += _notes(mapped[part.offset : part.offset + part.size])
             elif program[0] == _PT_LOAD:
                 stretches.append(part)
+                total += part.size
         bases = {part.offset - part.physical for part in stretches}
         if len(bases) != 1:
             raise BadVmcore(
                 f"{path.name}: expected all pages at one offset plus their address, found "
                 f"{len(bases)} offsets in {len(stretches)} stretches"
             )
+        (base,) = bases
+        if base < 0:
+            raise BadVmcore(f"{path.name}: physical address 0 would stand {-base} bytes before it")
         odd = [part for part in stretches if part.physical % PAGE or part.size % PAGE]
         if odd:
             raise BadVmcore(
                 f"{path.name}: {odd[0].size:#x} bytes at {odd[0].physical:#x}: no whole pages"
             )
-        return cls(path, machine, stretches, notes, bases.pop(), mapped, extents)
+        return cls(path, machine, stretches, notes, base, mapped, extents)
 
     def note(self, name: str) -> bytes | None:
         return next((note.data for note in self.notes if note.name == name), None)

@@ -12,6 +12,7 @@ from harness.jump.departure import Departure
 from harness.jump.side import PAGE
 from harness.oracles.vmcore import MACHINE, STATUS, BadVmcore, Vmcore
 from harness.results import Check, Finding, RuleUse
+from harness.symbols import Symbols
 
 ORACLE = "vmcore-image"
 SAVE = "save"  # the stage that is blamed
@@ -144,9 +145,11 @@ class VmcoreChecks:
         line = f"OSRELEASE={side.release}\n".encode()
         if not info.startswith(line):
             self._add(check, f"VMCOREINFO: expected {line!r} first, found {info[:len(line)]!r}")
-        kernel = _kernel(self._departure)
-        pointer = kernel.read_virtual(side.symbols.address("vmcoreinfo_data"), side.word)
-        wanted = kernel.read_virtual(int.from_bytes(pointer, "little"), len(info))
+        try:
+            wanted = kernel_note(_kernel(self._departure), side.symbols, side.word, len(info))
+        except jumpback_memory.MemoryModelError as error:
+            self._add(check, f"VMCOREINFO, {len(info)} bytes: A has no such note: {error}")
+            return check
         if info != wanted:
             at = next(i for i, (a, b) in enumerate(zip(wanted, info)) if a != b)
             self._add(
@@ -221,8 +224,18 @@ def _kernel(departure: Departure) -> jumpback_memory.GuestKernel:
     )
 
 
+def kernel_note(
+    kernel: jumpback_memory.GuestKernel, symbols: Symbols, word: int, length: int
+) -> bytes:
+    """What vmcoreinfo_data points to. Raises MemoryModelError."""
+    pointer = kernel.read_virtual(symbols.address("vmcoreinfo_data"), word)
+    return kernel.read_virtual(int.from_bytes(pointer, "little"), length)
+
+
 def _translate(kernel: jumpback_memory.GuestKernel, address: int) -> int:
     """-1: it is not mapped."""
+    if address >> 64:  # the last stretch runs over the end of all addresses
+        return -1
     try:
         return kernel.translate(address)[0]
     except jumpback_memory.MemoryModelError:

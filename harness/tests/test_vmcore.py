@@ -75,6 +75,8 @@ def test_a_page_may_have_several_addresses(tmp_path: Path) -> None:
         ([(0, 0x1000, 100)], {}, "0x64 bytes at 0x1000: no whole pages"),
         ([(0, 0x1000, 65 * PAGE)], {}, "program header 1 ends behind the disk"),
         ([], {}, "found 0 offsets"),
+        ([(0, 0x1000, 60 * PAGE)] * 5, {}, "program header 5 has 245760 bytes, at most 98304"),
+        ([(0, 0x10000, PAGE)], {0: -0xF000 - BASE}, "would stand 61440 bytes before it"),
     ],
 )
 def test_headers_that_make_no_sense_are_refused(
@@ -92,6 +94,40 @@ def test_what_is_no_elf_core_is_refused(tmp_path: Path) -> None:
         Vmcore.read(path)
     path.write_bytes(b"\x7fELF")
     with pytest.raises(BadVmcore, match="cut off"):
+        Vmcore.read(path)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "words"),
+    [
+        (32, 1 << 63, "cut off: 3 program headers at 0x8000000000000000"),  # e_phoff
+        (64 + 32, 2 << 20, "program header 0 has 2097152 bytes, at most 1048576"),  # p_filesz
+    ],
+)
+def test_tables_and_notes_without_end_are_refused(
+    tmp_path: Path, at: int, value: int, words: str
+) -> None:
+    path = core(tmp_path / "core", LOADS)
+    with path.open("r+b") as file:
+        os.pwrite(file.fileno(), struct.pack("<Q", value), at)
+        os.truncate(file.fileno(), 4 << 20)
+    with pytest.raises(BadVmcore, match=words):
+        Vmcore.read(path)
+
+
+def test_headers_over_the_whole_disk_are_refused_soon(tmp_path: Path) -> None:
+    """65534 headers of a disk of 1 GiB would take hours."""
+    path = core(tmp_path / "core", [(0, 0, PAGE)])
+    size, count = 1 << 30, 65534
+    with path.open("r+b") as file:
+        os.truncate(file.fileno(), size)
+        os.pwrite(file.fileno(), struct.pack("<QQIHHH", 1 << 20, 0, 0, 64, 56, count), 32)
+        os.pwrite(
+            file.fileno(),
+            struct.pack("<IIQQQQQQ", *(1, 7, 0, 0, 0, size, size, PAGE)) * count,
+            1 << 20,
+        )
+    with pytest.raises(BadVmcore, match="program header 4 has"):
         Vmcore.read(path)
 
 
