@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.context import RunContext
+from harness.errors import UsageError
 from harness.jump.tampers import PINGPONG_TAMPERS
 from harness.scenario import Scenario, ScenarioOption
 from scenarios.jump_kernel import BOOT_ONCE, WINDOW_OPTIONS
@@ -18,8 +19,10 @@ kernel that was left by its own jump before. Nothing boots any more.
 
 \b
 Proved in every switch, from outside, as in jump-kernel: all of RAM at three stops, registers and
-descriptor tables, the steps of both kernels. Over all of them: the counters of both kernels go on,
-their free memory does not sink, the log stays clean (with lockdep, if the kernel has it).
+descriptor tables, the steps of both kernels. In every ninth and in the last two: nonces, workloads
+and CPUs of the kernel that runs. Over all of them: the counters of both kernels go on, their free
+memory does not sink (from 20 switches on; caches take some to fill), the log stays clean (with
+lockdep, if the kernel has it).
 
 The time of a switch, and with --count-instructions its guest instructions, stand beside those of
 the first jump with B's boot.
@@ -31,6 +34,11 @@ def _run(context: RunContext, options: Mapping[str, Any]) -> None:
     from harness.jump.options import JumpOptions
     from harness.jump.pingpong_story import PingPongStory
 
+    if options["boot_once"] and options["count_instructions"]:
+        raise UsageError(
+            "--boot-once and --count-instructions: the counting plugin writes to a file of this "
+            "run, so a snapshot of such a machine would never be found again; give only one"
+        )
     PingPongStory(
         context,
         JumpOptions(
