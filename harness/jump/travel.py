@@ -30,6 +30,7 @@ from harness.jump.proof import JumpProof
 from harness.jump.side import Side
 from harness.jump.tampers import JumpTamper
 from harness.kexec.guest_view import GuestView
+from harness.known import first_of
 from harness.machine import GuestSaid, Life
 from harness.oracles.jump_interrupts import InterruptProof
 from harness.oracles.jump_trace import TraceRecorder
@@ -311,7 +312,8 @@ class Travel:
 
     def check_log(self) -> None:
         problems = [line.text for line in self.life.console_problems()]
-        self.fail_or_pass("the log of both kernels is clean", "console", "check", problems[:20])
+        listed = first_of(problems, 20)
+        self.fail_or_pass("the log of both kernels is clean", "console", "check", listed)
 
     def fail_or_pass(self, name: str, oracle: str, stage: str, problems: list[str]) -> None:
         number = self.life.record.index

@@ -20,6 +20,7 @@ from harness.agent_state import (
     WorkloadState,
 )
 from harness.errors import InfraError
+from harness.known import first_of
 from harness.machine import ConsoleLine, Life
 from harness.results import Check, Finding
 
@@ -174,7 +175,8 @@ class LivenessChecks:
             for life in lives
             for line in life.console_problems()
         ]
-        return self._check("the kernel's log is clean", "console", "check", problems[:20], 1)
+        listed = first_of(problems, 20)
+        return self._check("the kernel's log is clean", "console", "check", listed, 1)
 
     def finished_file(self) -> Check:
         """The second half, through the descriptor that was opened before the first save."""

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from types import SimpleNamespace
+from typing import cast
 
 import jumpback_jump as jj
 import jumpback_relocate as jr
@@ -12,9 +15,13 @@ from click.testing import CliRunner
 
 import kernel
 from harness import known
+from harness.agent import Agent
 from harness.cli.listing import list_command
 from harness.errors import GuestHang, GuestPanic, InfraError
+from harness.jump.travel import Travel
 from harness.known import Applied, Defect, Sign, Stand
+from harness.machine import Life
+from harness.oracles.liveness import LivenessChecks
 from harness.paths import TREE
 from harness.results import Check, Finding
 from harness.scenario import all_scenarios
@@ -310,3 +317,19 @@ def test_a_cut_list_is_told_and_known_to_nobody() -> None:
     check = _check(*known.first_of(["a", "b", "c"], 2))
     Applied((_defect("all", Sign("", "", "")),)).explain([check], None)
     assert check.known == []
+
+
+@pytest.mark.parametrize("lines", [20, 23])
+def test_logs_that_are_cut_say_so(lines: int) -> None:
+    console = [SimpleNamespace(text=f"WARNING: {number}") for number in range(lines)]
+    life = cast(
+        Life, SimpleNamespace(record=SimpleNamespace(index=1), console_problems=lambda: console)
+    )
+    told: list[Check] = []
+    travel = SimpleNamespace(life=life, context=SimpleNamespace(record=told.append))
+    travel.fail_or_pass = partial(Travel.fail_or_pass, cast(Travel, travel))
+    Travel.check_log(cast(Travel, travel))
+    told.append(LivenessChecks(cast(Agent, None), life, 0).log([life]))
+    for check in told:
+        ends = [finding.message for finding in check.findings[20:]]
+        assert ends == (["... and 3 more"] if lines == 23 else [])
