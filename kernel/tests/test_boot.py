@@ -15,12 +15,9 @@ import pytest
 from kernel import KernelUnderTest, build, extract, fetch_package, host_suite, load
 from kernel.catalogue import Row
 
-# What `jumpback test` does not build is for `jumpback test --all`.
-MORE = ("6.12-i386", "7.2-i386")
+# Stock kernels and flavours are for `jumpback test --all`.
 ROWS = [
-    pytest.param(
-        row, id=row.name, marks=[pytest.mark.full] if row.flavour or row.name in MORE else []
-    )
+    pytest.param(row, id=row.name, marks=[pytest.mark.full] if row.flavour else [])
     for row in load()
 ]
 BOOT_LIMIT = 90  # seconds; about 3 on an idle machine
