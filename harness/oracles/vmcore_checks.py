@@ -12,7 +12,6 @@ from harness.jump.departure import Departure
 from harness.jump.side import PAGE
 from harness.oracles.vmcore import MACHINE, STATUS, BadVmcore, Vmcore
 from harness.results import Check, Finding, RuleUse
-from harness.symbols import Symbols
 
 ORACLE = "vmcore-image"
 SAVE = "save"  # the stage that is blamed
@@ -36,21 +35,33 @@ class VmcoreChecks:
         self._life = life
 
     def read(self, core: Vmcore) -> list[Check]:
-        return [self._headers(core), self._complete(core), self._pages(core), self._notes(core)]
+        try:
+            kernel = _kernel(self._departure)
+        except jumpback_memory.MemoryModelError as error:
+            # Its VMCOREINFO is read first, wherever A's pointer to it leads.
+            return [self._unknown(f"A's own memory cannot be read: {error}")]
+        return [
+            self._headers(core, kernel),
+            self._complete(core),
+            self._pages(core),
+            self._notes(core, kernel),
+        ]
 
-    def unreadable(self, error: BadVmcore) -> Check:
+    def _unknown(self, message: str) -> Check:
         check = self._check("the image is an ELF core")
-        self._add(check, str(error))
+        self._add(check, message)
         return check
 
-    def _headers(self, core: Vmcore) -> Check:
+    def unreadable(self, error: BadVmcore) -> Check:
+        return self._unknown(str(error))
+
+    def _headers(self, core: Vmcore, kernel: jumpback_memory.GuestKernel) -> Check:
         """Addresses: each stretch's first and last page, in A's own page tables at P0."""
         check = self._check("the image is an ELF core")
         check.compared = len(core.stretches)
         wanted = MACHINE[self._departure.side.arch]
         if core.machine != wanted:
             self._add(check, f"e_machine: expected {wanted}, found {core.machine}")
-        kernel = _kernel(self._departure)
         for part in core.stretches:
             for inside in {0, part.size - PAGE} if part.virtual else set():
                 found = _translate(kernel, part.virtual + inside)
@@ -131,7 +142,7 @@ class VmcoreChecks:
         check.seconds = time.monotonic() - began
         return check
 
-    def _notes(self, core: Vmcore) -> Check:
+    def _notes(self, core: Vmcore, kernel: jumpback_memory.GuestKernel) -> Check:
         """VMCOREINFO is what stands in A's memory, and of its release; the registers are those at
         relocate_kernel."""
         check = self._check("the image's notes are A's")
@@ -146,7 +157,8 @@ class VmcoreChecks:
         if not info.startswith(line):
             self._add(check, f"VMCOREINFO: expected {line!r} first, found {info[:len(line)]!r}")
         try:
-            wanted = kernel_note(_kernel(self._departure), side.symbols, side.word, len(info))
+            pointer = kernel.read_virtual(side.symbols.address("vmcoreinfo_data"), side.word)
+            wanted = kernel.read_virtual(int.from_bytes(pointer, "little"), len(info))
         except jumpback_memory.MemoryModelError as error:
             self._add(check, f"VMCOREINFO, {len(info)} bytes: A has no such note: {error}")
             return check
@@ -222,14 +234,6 @@ def _kernel(departure: Departure) -> jumpback_memory.GuestKernel:
         cr4=control["cr4"],
         efer=control["efer"],
     )
-
-
-def kernel_note(
-    kernel: jumpback_memory.GuestKernel, symbols: Symbols, word: int, length: int
-) -> bytes:
-    """What vmcoreinfo_data points to. Raises MemoryModelError."""
-    pointer = kernel.read_virtual(symbols.address("vmcoreinfo_data"), word)
-    return kernel.read_virtual(int.from_bytes(pointer, "little"), length)
 
 
 def _translate(kernel: jumpback_memory.GuestKernel, address: int) -> int:

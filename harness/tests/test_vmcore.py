@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from harness.oracles.vmcore import PAGE, BadVmcore, Vmcore
+from harness.oracles.vmcore_checks import VmcoreChecks
 from harness.oracles.vmcore_tools import ORACLE, STAGE, ToolChecks
 
 BASE = 2 * PAGE  # offset of physical address 0 in the files below
@@ -129,6 +130,23 @@ def test_headers_over_the_whole_disk_are_refused_soon(tmp_path: Path) -> None:
         )
     with pytest.raises(BadVmcore, match="program header 4 has"):
         Vmcore.read(path)
+
+
+def test_a_kernel_whose_own_pointers_are_wild_is_a_finding(tmp_path: Path) -> None:
+    departure = SimpleNamespace(
+        capture=SimpleNamespace(view=lambda: memoryview(bytearray(64 * PAGE))),
+        regions=[(0, 0, 64 * PAGE)],
+        registers=SimpleNamespace(
+            control={"cr3": 0, "cr0": 0x80000001, "cr4": 0x20, "efer": 0x500}
+        ),
+        side=SimpleNamespace(
+            arch="x86_64",
+            symbols=SimpleNamespace(addresses=lambda: {"vmcoreinfo_data": 0xFFFFFFFF82000000}),
+        ),
+    )
+    read = Vmcore.read(core(tmp_path / "core", LOADS))
+    (check,) = VmcoreChecks(cast(Any, departure), [], 1, 1).read(read)
+    assert not check.passed and "is not mapped" in check.findings[0].message
 
 
 def test_a_disk_smaller_than_the_machine_is_refused(tmp_path: Path) -> None:
