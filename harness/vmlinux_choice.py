@@ -18,7 +18,7 @@ from kernel.selection import is_path
 
 @dataclass(frozen=True)
 class Choice:
-    """``catalogued``: a version of the catalogue, so its known defects are written up and must show,
+    """``catalogued``: of the catalogue, so its known defects are written up and must show,
     but for those in ``fixed``, pages of docs/findings that its patches mend: they must not."""
 
     name: str  # as the user would type it again

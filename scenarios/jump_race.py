@@ -38,7 +38,7 @@ def _run(context: RunContext, options: Mapping[str, Any]) -> None:
 
     if options["loaders"] > MOST_LOADERS:
         raise UsageError(
-            f"--loaders {options['loaders']}: at most {MOST_LOADERS}, as every order of their calls "
+            f"--loaders {options['loaders']}: at most {MOST_LOADERS}, as each order of their calls "
             "is looked at"
         )
     tamper = RACE_TAMPERS[options["tamper"]] if options["tamper"] else None

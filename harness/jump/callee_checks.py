@@ -99,7 +99,8 @@ class CalleeChecks:
             at = next((i for i, (a, b) in enumerate(zip(wanted, found)) if a != b), len(found))
             problems.append(
                 f"/proc/vmcore in B, pfn {pfn:#x}, byte {at:#x}: expected "
-                f"{wanted[at:at + 8].hex()} as A had it, found {found[at:at + 8].hex() or 'nothing'}"
+                f"{wanted[at:at + 8].hex()} as A had it, "
+                f"found {found[at:at + 8].hex() or 'nothing'}"
             )
         travel.fail_or_pass("B reads A's memory", "vmcore", "callee", problems)
 
@@ -129,8 +130,8 @@ class CalleeChecks:
         return pfn < 0x100 or window.first <= pfn * PAGE <= window.last
 
     def timer(self) -> None:
-        """The tick of the boot CPU, seen from outside by the kernel's jiffies while a process sleeps
-        there: an idle CPU has no tick (CONFIG_NO_HZ_IDLE)."""
+        """The tick of the boot CPU, seen from outside by its kernel's jiffies while a process
+        sleeps there: an idle CPU has no tick (CONFIG_NO_HZ_IDLE)."""
         travel = self._travel
         with travel.life.paused():
             side = travel.running.side or travel.look(travel.running)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Faults that the rig puts into its own jumps from kernel to kernel, each with what must come of it.
+"""Faults that the rig puts into its jumps from kernel to kernel, each with what must come of it
 
 A tamper is the red twin of an oracle: `jumpback run jump-kernel --tamper NAME` must end with the
 verdict, the oracle and the stage that stand here (scenarios/tests/test_jump_kernel.py).

@@ -26,7 +26,7 @@ from harness.jump.kexec_tools import (
 )
 from harness.jump.loader import Loaded, load_kernel, load_way_back
 from harness.jump.options import JumpOptions, command_line, limit
-from harness.jump.proof import JumpProof
+from harness.jump.proof import AT_C, AT_ENTRY, AT_MAPPED, JumpProof
 from harness.jump.side import Side
 from harness.jump.tampers import JumpTamper
 from harness.kexec.guest_view import GuestView
@@ -86,9 +86,9 @@ class Moments:
 
 # By the proof's names of its stops.
 _AT: dict[str, Callable[[Moments], Moment]] = {
-    "the callee's entry": lambda moments: moments.entering,
-    "virtual_mapped": lambda moments: moments.arriving,
-    "machine_kexec": lambda moments: moments.in_c,
+    AT_ENTRY: lambda moments: moments.entering,
+    AT_MAPPED: lambda moments: moments.arriving,
+    AT_C: lambda moments: moments.in_c,
 }
 
 
@@ -240,10 +240,11 @@ class Travel:
             with self.link.asking() as agent:
                 origin.attempt = agent.jump()
             origin.jumps += 1
-            origin.interrupts = InterruptProof(self.context, self.life, origin.side)
+            number = self.jumps
+            origin.interrupts = InterruptProof(self.context, self.life, origin.side, cycle=number)
             origin.interrupts.run_to_suspend()
             origin.interrupts.before_suspend()
-            self.proof.cycle = self.jumps
+            self.proof.cycle = number
             self.proof.at_stop = lambda what: _AT.get(what, _no_moment)(at)()
             origin.departure = self.proof.depart(origin.side)
             origin.interrupts.at_departure()
@@ -281,7 +282,11 @@ class Travel:
         context = self.context
         if kernel.trace is None:
             kernel.trace = TraceRecorder(
-                self.life, context.symbols, context.kernel.arch, context.kernel.release
+                self.life,
+                context.symbols,
+                context.kernel.arch,
+                context.kernel.release,
+                cycle=self.jumps + 1,
             )
         kernel.trace.start()
 

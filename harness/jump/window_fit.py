@@ -29,15 +29,16 @@ def require_room(bzimage: Path, initrd: int, window: Window, memory: int) -> Non
     least = load + image.init_size + -(-initrd // PAGE) * PAGE
     if least > end:
         raise UsageError(
-            f"--mem-max {window.last:#x} is too small: this kernel needs {image.init_size >> 20} MiB "
-            f"from {load:#x} on and its initramfs {-(-initrd >> 20)} MiB behind it; at least "
-            f"--mem-max {least - 1:#x} does"
+            f"--mem-max {window.last:#x} is too small: this kernel needs "
+            f"{image.init_size >> 20} MiB from {load:#x} on and its initramfs "
+            f"{-(-initrd >> 20)} MiB behind it; at least --mem-max {least - 1:#x} does"
         )
     half = (memory - _RESERVED) // 2
     if end - window.first > half:
         raise UsageError(
             f"--mem-min {window.first:#x} to --mem-max {window.last:#x} is more than half of A's "
-            f"RAM, which kexec_load refuses: use --memory {2 * (end - window.first + _RESERVED) >> 20}"
+            "RAM, which kexec_load refuses: use --memory "
+            f"{2 * (end - window.first + _RESERVED) >> 20}"
         )
     if end > memory:
         raise UsageError(f"--mem-max {window.last:#x} lies beyond A's RAM of {memory >> 20} MiB")

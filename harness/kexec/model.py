@@ -86,7 +86,7 @@ class Prediction:
 
 
 class Model:
-    """``release``: of the kernel whose rules hold, "6.1.192". ``fixed``: the pages of docs/findings,
+    """``release``: of the kernel whose rules hold, "6.1.192". ``fixed``: pages of docs/findings,
     without ".md", whose defect its patches mend."""
 
     def __init__(
