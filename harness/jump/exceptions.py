@@ -15,6 +15,7 @@ from harness.jump.side import Side
 from harness.machine import Life
 from harness.machine.breakpoints import Hit
 from harness.machine.registers import Registers
+from harness.machine.rsp import GdbError
 
 # kexec_debug_exc_vectors pushes it, and the handler returns from it.
 _BREAKPOINT_EXCEPTION = 3
@@ -47,15 +48,23 @@ class DebugIdt:
         from."""
         if hit.register("cs") & 3:
             return False
-        return _stacked(hit.read_virtual(hit.register("rsp"), _WORD))[0] != _BREAKPOINT_EXCEPTION
+        try:
+            vector = _stacked(hit.read_virtual(hit.register("rsp"), _WORD))[0]
+        except GdbError:
+            return True  # not even a stack is there
+        return vector != _BREAKPOINT_EXCEPTION
 
     def describe(self, life: Life, cpu: int) -> str:
         """What has happened to the CPU, which stands at the handler."""
         registers = life.registers(cpu)
-        words = _stacked(life.read_virtual(registers.sp, 3 * _WORD, cpu))
+        halts = "the CPU halts in relocate_kernel's debug IDT"
+        try:
+            words = _stacked(life.read_virtual(registers.sp, 3 * _WORD, cpu))
+        except GdbError:
+            return f"an exception whose stack, {registers.sp:#x}, is not mapped: {halts}"
         return (
             f"exception {words[_VECTOR]} at RIP {words[_RIP]:#x}, error code {words[_ERROR]:#x}, "
-            f"CR2 {registers.control['cr2']:#x}: the CPU halts in relocate_kernel's debug IDT"
+            f"CR2 {registers.control['cr2']:#x}: {halts}"
         )
 
 
