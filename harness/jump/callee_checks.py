@@ -15,7 +15,7 @@ from harness.jump.loader import read_core
 from harness.jump.travel import Travel
 
 _PAGES = 4  # of A that B reads back: each costs 50 ms on the agent's line
-_SLEEP = 50000  # us; some ticks, whatever CONFIG_HZ is
+_SLEEP = 20000  # us; two ticks at least, whatever CONFIG_HZ is
 _RAM = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : System RAM$", re.M)
 _ENTRY = re.compile(r"\bkexec_jump_back_entry=(?:0x)?([0-9a-f]+)\b")
 
@@ -134,7 +134,7 @@ class CalleeChecks:
         sleeps there: an idle CPU has no tick (CONFIG_NO_HZ_IDLE)."""
         travel = self._travel
         with travel.life.paused():
-            side = travel.running.side or travel.look(travel.running)
+            side = travel.running.side = travel.running.side or travel.look(travel.running)
             before = side.view.variable("jiffies")
         problems = []
         with travel.link.asking() as agent:

@@ -202,8 +202,9 @@ class Travel:
                 entry = way_back_with_kexec_tools(agent)
             else:
                 entry = load_way_back(agent)
-            with self.life.paused():
-                self.b.side = self.look(self.b)
+            if self.b.side is None:
+                with self.life.paused():
+                    self.b.side = self.look(self.b)
         return entry
 
     def plant_in_b(self) -> None:
