@@ -31,15 +31,12 @@ The first jump boots B; with --trips, later ones find it as it was left.
 def _run(context: RunContext, options: Mapping[str, Any]) -> None:
     # Here, so that a tree whose native modules are half built can still list its scenarios.
     from harness.jump.kernel_story import JumpKernelStory
-    from harness.jump.loader import Window
     from harness.jump.options import JumpOptions
 
     JumpKernelStory(
         context,
-        JumpOptions(
-            window=Window.parse(options["mem_min"], options["mem_max"]),
-            acpi=options["acpi"] == "on",
-            suspend_console=options["console"] == "suspended",
+        JumpOptions.of(
+            options,
             boot_once=options["boot_once"],
             loader=options["loader"],
             trips=options["trips"],

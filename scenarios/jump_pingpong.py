@@ -21,7 +21,7 @@ kernel that was left by its own jump before. Nothing boots any more.
 Proved in every switch, from outside, as in jump-kernel: all of RAM at three stops, registers and
 descriptor tables, the steps of both kernels. In every ninth and in the last two: nonces, workloads
 and CPUs of the kernel that runs. Over all of them: the counters of both kernels go on, their free
-memory does not sink (from 20 switches on; caches take some to fill), the log stays clean (with
+memory does not sink (from 48 switches on; caches take some to fill), the log stays clean (with
 lockdep, if the kernel has it).
 
 The time of a switch, and with --count-instructions its guest instructions, stand beside those of
@@ -30,7 +30,6 @@ the first jump with B's boot.
 
 
 def _run(context: RunContext, options: Mapping[str, Any]) -> None:
-    from harness.jump.loader import Window
     from harness.jump.options import JumpOptions
     from harness.jump.pingpong_story import PingPongStory
 
@@ -41,10 +40,8 @@ def _run(context: RunContext, options: Mapping[str, Any]) -> None:
         )
     PingPongStory(
         context,
-        JumpOptions(
-            window=Window.parse(options["mem_min"], options["mem_max"]),
-            acpi=options["acpi"] == "on",
-            suspend_console=options["console"] == "suspended",
+        JumpOptions.of(
+            options,
             boot_once=options["boot_once"],
             switches=options["switches"],
             count_instructions=options["count_instructions"],

@@ -28,17 +28,12 @@ Proved from outside, beside all that jump-kernel proves of the jumps:
 
 def _run(context: RunContext, options: Mapping[str, Any]) -> None:
     # Here, so that a tree whose native modules are half built can still list its scenarios.
-    from harness.jump.loader import Window
     from harness.jump.options import JumpOptions
     from harness.jump.snapshot_story import SnapshotStory
 
     SnapshotStory(
         context,
-        JumpOptions(
-            window=Window.parse(options["mem_min"], options["mem_max"]),
-            acpi=options["acpi"] == "on",
-            suspend_console=options["console"] == "suspended",
-        ),
+        JumpOptions.of(options),
         SNAPSHOT_TAMPERS[options["tamper"]] if options["tamper"] else None,
     ).run()
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import jumpback_image
 
 from harness.errors import InfraError
-from harness.faults.guest import SPARE_OFFSET, spare_page
+from harness.faults.guest import spare_page
+from harness.faults.planted_page import SPARE_OFFSET
 from harness.hibernation.site import TamperSite
 
 PAGE_SHIFT = 12

@@ -5,26 +5,15 @@ from __future__ import annotations
 
 from harness.agent_state import CounterState, TmpfileState
 from harness.errors import InfraError
+from harness.faults import saved_ioapic
+from harness.faults.planted_page import PAGE, SPARE_OFFSET, planted_page
 from harness.hibernation.site import TamperSite
 from harness.oracles.liveness import COUNTER, NONCE, TMPFILE
-from harness.oracles.snapshot_stop import WORD
-
-SPARE_OFFSET = 0x800  # of the byte that is flipped, in a planted page whose start is in use
-PAGE = 4096
 
 
 def spare_page(site: TamperSite) -> int:
     """Guest physical address of a page whose second half nobody uses but us."""
-    return _physical(site.planted.nonce.pa)
-
-
-def _physical(address: int | None) -> int:
-    if address is None:
-        raise InfraError(
-            "the guest does not tell physical addresses (CONFIG_PROC_PAGE_MONITOR=y): "
-            "this fault needs one"
-        )
-    return address & ~(PAGE - 1)
+    return planted_page(site.planted.nonce.pa)
 
 
 def flip_restored_byte(site: TamperSite) -> None:
@@ -60,15 +49,7 @@ def change_register(site: TamperSite) -> None:
 
 
 def change_saved_ioapic(site: TamperSite) -> None:
-    """The polarity of an unused pin, where save_ioapic_entries() has put it
-    (struct ioapic.saved_registers, arch/x86/kernel/apic/io_apic.c)."""
-    pin, polarity = 22, 1 << 13
-    word = WORD[site.symbols.arch]
-    field = site.symbols.address("ioapics") + word  # behind int nr_registers, aligned
-    entries = int.from_bytes(site.life.read_virtual(field, word), "little")
-    value = int.from_bytes(site.life.read_virtual(entries + 8 * pin, 8), "little")
-    site.life.write_virtual(entries + 8 * pin, (value ^ polarity).to_bytes(8, "little"))
-    site.done.append(f"changed the saved RTE of pin {pin} from {value:#x}")
+    site.done.append(saved_ioapic.change_saved_ioapic(site.life, site.symbols))
 
 
 def replant_nonce(site: TamperSite) -> None:

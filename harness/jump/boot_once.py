@@ -12,10 +12,33 @@ from harness.context import RunContext
 from harness.guest_link import GuestLink
 from harness.jump.loader import Loaded
 from harness.jump.options import JumpOptions, limit
+from harness.jump.setup import run_booted_story, run_story
 from harness.jump.travel import Travel, b_command_line, load_b
+from harness.machine import Life, MachineConfig
 
 # What the story must know of a guest that it has not booted itself; in the life's memo.
 _NONCE, _LOADED = "B's nonce", "B"
+
+
+def run_travel_story(
+    context: RunContext,
+    options: JumpOptions,
+    config: MachineConfig,
+    tell: Callable[[Travel, Callable[[], None]], None],
+    done: list[str],
+) -> None:
+    """A story of two kernels in one life. ``tell`` gets A, and how it gets up: booted, or restored
+    if the options say so. ``done``: what tampers did, for the report."""
+
+    def of_life(life: Life) -> None:
+        travel = Travel.begin(context, options, life)
+        tell(travel, travel.boot)
+
+    if options.boot_once:
+        once = BootOnce(context, options)
+        run_booted_story(context, config, once, lambda link: tell(*once.go_on(link)), done)
+    else:
+        run_story(context, config, of_life, done)
 
 
 class BootOnce:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.errors import InfraError
+from harness.faults.planted_page import PAGE, spare_byte
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:  # names of faults are listed where native modules may not be built
@@ -21,8 +21,6 @@ if TYPE_CHECKING:  # names of faults are listed where native modules may not be 
     from harness.jump.call_site import CallSite
     from harness.oracles.liveness import Planted
 
-PAGE = 4096
-SPARE_OFFSET = 0x800  # of the byte that is flipped, in a planted page whose start is in use
 _RET = b"\xc3"
 
 Hook = Callable[["CallSite"], None]
@@ -57,16 +55,6 @@ class CallTamper:
 
     def change_orders(self, orders: Orders, planted: Planted) -> Orders:
         return replace(orders, stray=spare_byte(planted)) if self.stray else orders
-
-
-def spare_byte(planted: Planted) -> int:
-    """Guest physical, of a byte of A's that nobody uses but us."""
-    if planted.spare.pa is None:
-        raise InfraError(
-            "the guest does not tell physical addresses (CONFIG_PROC_PAGE_MONITOR=y): "
-            "this fault needs one"
-        )
-    return (planted.spare.pa & ~(PAGE - 1)) + SPARE_OFFSET
 
 
 def _once(act: Callable[[CallSite], str]) -> Hook:
@@ -150,14 +138,10 @@ def _change_reentry_word(site: CallSite) -> str:
 
 
 def _change_saved_ioapic(site: CallSite) -> str:
-    """The polarity of an unused pin, where save_ioapic_entries() has put it
-    (struct ioapic.saved_registers, arch/x86/kernel/apic/io_apic.c)."""
-    pin, polarity = 22, 1 << 13
-    field = site.symbols.address("ioapics") + site.word  # behind int nr_registers, aligned
-    entries = int.from_bytes(site.life.read_virtual(field, site.word), "little")
-    value = int.from_bytes(site.life.read_virtual(entries + 8 * pin, 8), "little")
-    site.life.write_virtual(entries + 8 * pin, (value ^ polarity).to_bytes(8, "little"))
-    return f"changed the saved RTE of pin {pin} from {value:#x}"
+    # Here: the machine needs the native modules.
+    from harness.faults.saved_ioapic import change_saved_ioapic
+
+    return change_saved_ioapic(site.life, site.symbols)
 
 
 def _lose_tick(site: CallSite) -> str:

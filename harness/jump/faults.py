@@ -4,25 +4,17 @@
 from __future__ import annotations
 
 from harness.agent_state import CounterState
-from harness.errors import InfraError
+from harness.faults import saved_ioapic
+from harness.faults.planted_page import spare_byte
 from harness.jump.site import JumpSite
 from harness.jump.travel import Kernel
 from harness.kexec.calls import PAGE
 from harness.oracles.liveness import COUNTER, NONCE
-from harness.oracles.snapshot_stop import WORD
-
-SPARE_OFFSET = 0x800  # of the byte that is flipped, in a planted page whose start is in use
 
 
 def _spare(kernel: Kernel) -> int:
-    """Guest physical, of a byte of ``kernel`` that nobody uses but us."""
     assert kernel.planted is not None
-    if kernel.planted.spare.pa is None:
-        raise InfraError(
-            "the guest does not tell physical addresses (CONFIG_PROC_PAGE_MONITOR=y): "
-            "this fault needs one"
-        )
-    return (kernel.planted.spare.pa & ~(PAGE - 1)) + SPARE_OFFSET
+    return spare_byte(kernel.planted)
 
 
 def _flip(site: JumpSite, gpa: int, whose: str) -> None:
@@ -77,15 +69,7 @@ def change_register(site: JumpSite) -> None:
 
 
 def change_saved_ioapic(site: JumpSite) -> None:
-    """The polarity of an unused pin, where save_ioapic_entries() has put it
-    (struct ioapic.saved_registers, arch/x86/kernel/apic/io_apic.c)."""
-    pin, polarity = 22, 1 << 13
-    word = WORD[site.symbols.arch]
-    field = site.symbols.address("ioapics") + word  # behind int nr_registers, aligned
-    entries = int.from_bytes(site.life.read_virtual(field, word), "little")
-    value = int.from_bytes(site.life.read_virtual(entries + 8 * pin, 8), "little")
-    site.life.write_virtual(entries + 8 * pin, (value ^ polarity).to_bytes(8, "little"))
-    site.done.append(f"changed the saved RTE of pin {pin} from {value:#x}")
+    site.done.append(saved_ioapic.change_saved_ioapic(site.life, site.symbols))
 
 
 def kill_counter(site: JumpSite) -> None:

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from harness.context import RunContext
-from harness.guest_link import GuestLink
 from harness.jump.callee_checks import CalleeChecks
-from harness.jump.boot_once import BootOnce
+from harness.jump.boot_once import run_travel_story
 from harness.jump.options import JumpOptions
-from harness.jump.setup import jump_machine, require_jump, run_booted_story, run_story
+from harness.jump.setup import jump_machine, require_jump
 from harness.jump.site import JumpSite
 from harness.jump.tampers import JumpTamper
 from harness.jump.travel import Moments, Travel
-from harness.machine import Life
 
 
 def _quiet(_: JumpSite) -> None:
@@ -33,18 +31,7 @@ class JumpKernelStory:
         """Records checks in the context's result."""
         require_jump(self._context)
         config = jump_machine(self._context, self._options)
-        if self._options.boot_once:
-            once = BootOnce(self._context, self._options)
-            run_booted_story(self._context, config, once, self._tell_of_guest, self._done)
-        else:
-            run_story(self._context, config, self._tell_of_life, self._done)
-
-    def _tell_of_guest(self, link: GuestLink) -> None:
-        self._tell(*BootOnce(self._context, self._options).go_on(link))
-
-    def _tell_of_life(self, life: Life) -> None:
-        travel = Travel.begin(self._context, self._options, life)
-        self._tell(travel, travel.boot)
+        run_travel_story(self._context, self._options, config, self._tell, self._done)
 
     def _tell(self, travel: Travel, get_up: Callable[[], None]) -> None:
         progress = self._context.progress

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.context import RunContext
 from harness.jump.loader import Window
@@ -39,6 +41,17 @@ class JumpOptions:
     switches: int = 100
     count_instructions: bool = False  # of the guest, in each switch
     tamper: JumpTamper | None = None
+
+    @classmethod
+    def of(cls, chosen: Mapping[str, Any], **own: Any) -> JumpOptions:
+        """From what was chosen of scenarios/jump_kernel.py's WINDOW_OPTIONS, and a scenario's own.
+        Raises UsageError."""
+        return cls(
+            window=Window.parse(chosen["mem_min"], chosen["mem_max"]),
+            acpi=chosen["acpi"] == "on",
+            suspend_console=chosen["console"] == "suspended",
+            **own,
+        )
 
 
 def command_line(context: RunContext, options: JumpOptions, *more: str) -> str:

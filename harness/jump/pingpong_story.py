@@ -10,16 +10,14 @@ from dataclasses import dataclass, field
 
 from harness.agent_state import CounterState
 from harness.context import RunContext
-from harness.guest_link import GuestLink
 from harness.hibernation.notes import note_memory
 from harness.jump.instructions import InstructionCount
-from harness.jump.boot_once import BootOnce
+from harness.jump.boot_once import run_travel_story
 from harness.jump.options import JumpOptions
-from harness.jump.setup import jump_machine, require_jump, run_booted_story, run_story
+from harness.jump.setup import jump_machine, require_jump
 from harness.jump.site import JumpSite
 from harness.jump.tampers import JumpTamper
 from harness.jump.travel import Kernel, Moments, Travel
-from harness.machine import Life
 from harness.oracles.liveness import COUNTER
 
 _SETTLED = 2  # turns of a kernel after which its caches are filled: memory is judged from here on
@@ -57,18 +55,7 @@ class PingPongStory:
         if self._options.count_instructions:
             self._counter = InstructionCount(self._context)
             config = self._counter.config(config)
-        if self._options.boot_once:
-            once = BootOnce(self._context, self._options)
-            run_booted_story(self._context, config, once, self._tell_of_guest, self._done)
-        else:
-            run_story(self._context, config, self._tell_of_life, self._done)
-
-    def _tell_of_guest(self, link: GuestLink) -> None:
-        self._tell(*BootOnce(self._context, self._options).go_on(link))
-
-    def _tell_of_life(self, life: Life) -> None:
-        travel = Travel.begin(self._context, self._options, life)
-        self._tell(travel, travel.boot)
+        run_travel_story(self._context, self._options, config, self._tell, self._done)
 
     def _tell(self, travel: Travel, get_up: Callable[[], None]) -> None:
         progress = self._context.progress

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from scenarios.tests.conftest import Ran
 
-from harness.faults.guest import SPARE_OFFSET
+from harness.faults.planted_page import SPARE_OFFSET
 from harness.faults.tamper import TAMPERS
 
 pytestmark = [pytest.mark.boots, pytest.mark.timeout(600)]
